@@ -1,0 +1,55 @@
+"""Explain encoders: say which input pixels a latent code depends on, and how much.
+
+Names are imported when they are first used, so that `import imagrad` is quick and does not import torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module, metadata
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagrad import complexstep
+    from imagrad.attribution.results import SaliencyResult, load_result
+    from imagrad.attribution.saliency import jacobian, saliency
+    from imagrad.data.datasets import load_dataset
+    from imagrad.errors import ImagradError
+    from imagrad.figures import draw
+    from imagrad.models.saved import load
+
+__all__ = [
+    "ImagradError",
+    "SaliencyResult",
+    "complexstep",
+    "draw",
+    "jacobian",
+    "load",
+    "load_dataset",
+    "load_result",
+    "saliency",
+]
+
+_HOMES = {
+    "ImagradError": "imagrad.errors",
+    "SaliencyResult": "imagrad.attribution.results",
+    "draw": "imagrad.figures",
+    "jacobian": "imagrad.attribution.saliency",
+    "load": "imagrad.models.saved",
+    "load_dataset": "imagrad.data.datasets",
+    "load_result": "imagrad.attribution.results",
+    "saliency": "imagrad.attribution.saliency",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("imagrad")
+    if name == "complexstep":
+        return import_module("imagrad.complexstep")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'imagrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,264 @@
+"""The paper's attribution: the norm over the latents of each pixel's derivatives, for any encoder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+
+from imagrad.attribution.encoders import Images, batches_of, check_codes, check_eval_mode, plain_codes
+from imagrad.attribution.results import SaliencyResult
+from imagrad.complexstep.derivatives import DEFAULT_STEP, MEMORY_BUDGET, check_step, column_blocks
+from imagrad.complexstep.program import Function, Program, export
+from imagrad.errors import DerivativeError, ImageError, InputError
+from imagrad.registry import Registry
+
+Progress = Callable[[int], None]
+"""Called with the number of images that have just been finished."""
+
+NORMS: Registry[Callable[[torch.Tensor], torch.Tensor]] = Registry("norm")
+"""Derivatives of the latents with respect to some features, (..., q), to one number each, (...)."""
+
+_ENGINES = ("auto", "complex")
+_KINKS = ("ad", "raise")
+_CERTIFY = ("none",)
+_BATCH = 64
+
+
+@NORMS.register("l2")
+def l2(derivatives: torch.Tensor) -> torch.Tensor:
+    """Root of the sum of squares: the paper's, Eq. 12."""
+    return torch.linalg.vector_norm(derivatives, 2, dim=-1)
+
+
+@NORMS.register("l1")
+def l1(derivatives: torch.Tensor) -> torch.Tensor:
+    """Sum of absolute values."""
+    return torch.linalg.vector_norm(derivatives, 1, dim=-1)
+
+
+@NORMS.register("max")
+def largest(derivatives: torch.Tensor) -> torch.Tensor:
+    """Largest absolute value."""
+    return torch.linalg.vector_norm(derivatives, torch.inf, dim=-1)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How derivatives are taken; the keywords of `saliency` and `jacobian`, which explain them."""
+
+    engine: str = "auto"
+    kinks: str = "ad"
+    latents: Sequence[int] | torch.Tensor | None = None
+    features: torch.Tensor | None = None
+    dtype: torch.dtype | None = None
+    step: float = DEFAULT_STEP
+    batch_size: int | str = "auto"
+    memory_budget: int = MEMORY_BUDGET
+    device: torch.device | str | None = None
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be."""
+        check_choice("engine", self.engine, _ENGINES)
+        check_choice("kinks", self.kinks, _KINKS)
+        check_step(self.step)
+        whole = isinstance(self.batch_size, int) and self.batch_size >= 1
+        if not whole and self.batch_size != "auto":
+            raise InputError(f'`batch_size` must be a positive whole number or "auto"; got {self.batch_size!r}.')
+        if self.memory_budget < 1:
+            raise InputError(f"`memory_budget` must be a positive number of bytes; got {self.memory_budget}.")
+
+
+def saliency(
+    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad",
+    latents: Sequence[int] | torch.Tensor | None = None, features: torch.Tensor | None = None, norm: str = "l2",
+    dtype: torch.dtype | None = None, step: float = DEFAULT_STEP, seed: int = 0, batch_size: int | str = "auto",
+    memory_budget: int = MEMORY_BUDGET, device: torch.device | str | None = None, progress: Progress | None = None,
+    certify: str = "none",
+) -> SaliencyResult:  # fmt: skip
+    """Measure how strongly the code of each image depends on each of its pixels (Eq. 12 of the paper).
+
+    `R_i = sqrt(sum_j (dg_j / dx_i)**2)`, with every derivative taken by the complex step (Eq. 2).
+
+    Parameters
+    ----------
+    encoder
+        A network or function from images (n, *input) to codes (n, q), in eval mode; traceable by `torch.export`.
+        It is not changed. An autoencoder's `encode` method is one.
+    images
+        One batch (n, *input), floating point and finite, or an iterable of batches.
+    engine
+        "complex": complex128 arithmetic, many perturbations at once. "auto" picks for you.
+    kinks
+        Where an operation has no derivative (ReLU at 0): "ad" takes the one that autograd takes and counts it in
+        `ties`; "raise" raises `DerivativeError`.
+    latents
+        Indices of the latents that count, or one weight for each, by which its derivatives are multiplied.
+    features
+        A boolean mask of the input's shape: only these are perturbed; the others are NaN in the maps.
+    norm
+        "l2", "l1" or "max" over the latents.
+    dtype
+        Of the maps and codes; default: that of the images. Derivatives are always computed in float64.
+    step
+        h, from 1e-200 to 2**-53.
+    seed
+        Decides what a certificate samples; without one nothing is drawn.
+    batch_size, memory_budget
+        Images at a time, and the bytes that their perturbations may take.
+    device
+        Where to compute; default: where the images are. Results are always returned there.
+    progress
+        Called with the number of images just finished.
+    certify
+        "none".
+
+    Raises `ImageError`, `InputError`, `EncoderError` for what cannot be explained as given, and `DerivativeError`
+    (its subclasses say more) when a derivative would not be exact.
+    """
+    check_choice("certify", certify, _CERTIFY)
+    del seed  # nothing is drawn
+    options = Options(engine, kinks, latents, features, dtype, step, batch_size, memory_budget, device, progress)
+    reduce = NORMS[norm]
+    maps: list[torch.Tensor] = []
+    codes: list[torch.Tensor] = []
+    explained: list[torch.Tensor] = []
+    ties: Counter[str] = Counter()
+    for block in _blocks(encoder, images, options):
+        flat = block.images.new_full((len(block.images), block.images[0].numel()), torch.nan, dtype=block.dtype)
+        for features_done, columns in block.columns():
+            flat[:, features_done] = reduce(columns).T.to(flat)  # (k, n, q) -> (n, k)
+        maps.append(flat.view(block.images.shape))
+        codes.append(block.codes.to(flat))
+        explained.append(block.images)
+        ties += block.ties
+    return SaliencyResult(torch.cat(maps), torch.cat(codes), torch.cat(explained), "complex", norm, step, dict(ties))
+
+
+def jacobian(
+    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad",
+    latents: Sequence[int] | torch.Tensor | None = None, features: torch.Tensor | None = None,
+    dtype: torch.dtype | None = None, step: float = DEFAULT_STEP, batch_size: int | str = "auto",
+    memory_budget: int = MEMORY_BUDGET, device: torch.device | str | None = None, progress: Progress | None = None,
+) -> torch.Tensor:  # fmt: skip
+    """Return the derivatives of all latents with respect to all pixels, for each image: (n, q, *input).
+
+    Takes what `saliency` takes and raises what it raises. `latents` as indices leaves only those rows, as weights
+    scales the rows; features that were not asked for are NaN.
+    """
+    options = Options(engine, kinks, latents, features, dtype, step, batch_size, memory_budget, device, progress)
+    results: list[torch.Tensor] = []
+    for block in _blocks(encoder, images, options):
+        shape = (len(block.images), block.selected_latents, block.images[0].numel())
+        flat = block.images.new_full(shape, torch.nan, dtype=block.dtype)
+        for features_done, columns in block.columns():
+            flat[:, :, features_done] = columns.permute(1, 2, 0).to(flat)  # (k, n, q) -> (n, q, k)
+        results.append(flat.unflatten(2, block.images.shape[1:]))
+    return torch.cat(results)
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise `InputError`, listing the known ones, unless the option's value is one of them."""
+    if value not in known:
+        raise InputError(f"`{name}` must be one of: {', '.join(known)}; got {value!r}.")
+
+
+# --- one block of images at a time ---
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Some images with the program that encodes them, ready to be differentiated."""
+
+    images: torch.Tensor
+    codes: torch.Tensor
+    ties: Counter[str]
+    program: Program
+    options: Options
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.options.dtype or self.images.dtype
+
+    @property
+    def selected_latents(self) -> int:
+        return len(_weighted(torch.ones(1, self.codes.shape[1]), self.options.latents)[0])
+
+    def columns(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield (features, derivatives (k, n, selected latents)) until all features asked for are done."""
+        options = self.options
+        points = self.images.to(options.device or self.images.device)
+        program = self.program.to(points.device)
+        features = _selected_features(options.features, self.images.shape[1:]).to(points.device)
+        for block, columns in column_blocks(program, points, features, options.step, options.memory_budget):
+            if not torch.isfinite(columns).all():
+                raise DerivativeError(
+                    "all derivatives must be finite; some are NaN or infinite. The network overflows on these images: "
+                    "look at its codes, and at the scale of its input."
+                )
+            yield block.to(self.images.device), _weighted(columns.flatten(2), options.latents).to(self.images.device)
+        if options.progress is not None:
+            options.progress(len(self.images))
+
+
+def _blocks(encoder: Function, images: Images, options: Options) -> Iterator[_Block]:
+    """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
+    check_eval_mode(encoder)
+    size = _BATCH if options.batch_size == "auto" else int(options.batch_size)
+    program: Program | None = None
+    shape: torch.Size | None = None
+    found = False
+    for batch in batches_of(images, size):
+        found = True
+        own = plain_codes(encoder, batch)
+        if program is None or shape != batch.shape[1:] or program.batch not in (None, len(batch)):
+            program, shape = export(encoder, batch, batched=True), batch.shape[1:]
+        codes, ties = program.run_real(batch.to(torch.float64))
+        check_codes(own, codes.flatten(1), "the traced network must give the codes that the network gives")
+        _check_ties(ties, options.kinks)
+        yield _Block(batch, own, ties, program, options)
+    if not found:
+        raise ImageError("`images` must hold at least one batch; the iterable was empty.")
+
+
+def _check_ties(ties: Counter[str], kinks: str) -> None:
+    if ties and kinks == "raise":
+        met = ", ".join(f"{operation} {count} times" for operation, count in ties.items())
+        raise DerivativeError(
+            f"these images stand exactly at a kink, where there is no derivative: {met}. "
+            'Use kinks="ad" for the derivative that autograd takes there.'
+        )
+
+
+def _selected_features(mask: torch.Tensor | None, shape: torch.Size) -> torch.Tensor:
+    """Return the indices, in the flattened input, of the features asked for."""
+    if mask is None:
+        return torch.arange(prod(shape))
+    if mask.dtype != torch.bool or mask.shape != shape:
+        raise InputError(
+            f"`features` must be a boolean mask of shape {tuple(shape)}; got {mask.dtype}, {tuple(mask.shape)}."
+        )
+    if not mask.any():
+        raise InputError("`features` must select at least one feature; it selects none.")
+    return mask.flatten().nonzero()[:, 0]
+
+
+def _weighted(columns: torch.Tensor, latents: Sequence[int] | torch.Tensor | None) -> torch.Tensor:
+    """Pick or scale the latents, the last axis of `columns`."""
+    if latents is None:
+        return columns
+    count = columns.shape[-1]
+    chosen = torch.as_tensor(latents, device=columns.device)
+    if chosen.is_floating_point():
+        if chosen.shape != (count,) or not torch.isfinite(chosen).all():
+            raise InputError(f"`latents` as weights must be {count} finite numbers; got shape {tuple(chosen.shape)}.")
+        return columns * chosen.to(columns.dtype)
+    if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype == torch.bool:
+        raise InputError(f"`latents` must be a list of indices or of {count} weights; got {latents!r}.")
+    if int(chosen.min()) < 0 or int(chosen.max()) >= count or len(chosen.unique()) != len(chosen):
+        raise InputError(f"`latents` must be different indices from 0 to {count - 1}; got {chosen.tolist()}.")
+    return columns[..., chosen]

@@ -1,0 +1,90 @@
+"""What all commands share: the options every one takes, how a path is chosen, how progress is shown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from docstring_parser import parse_from_object
+from jsonargparse import ArgumentParser, Namespace
+
+
+@dataclass(frozen=True)
+class Command:
+    """One sub-command: what its help says, its arguments, what it does, and how its result reads."""
+
+    summary: str
+    add_arguments: Callable[[ArgumentParser], None]
+    run: Callable[[Namespace], dict[str, Any]]
+    """Do it; return what --json prints."""
+    describe: Callable[[dict[str, Any]], str]
+    """Put that into words."""
+    after_interrupt: str = ""
+    """What a user should know after Ctrl-C."""
+
+
+def add_common_options(parser: ArgumentParser) -> None:
+    """Add the options that every command takes."""
+    parser.add_argument("--config", action="config", help="Read options from a YAML file.")
+    parser.add_argument("--json", action="store_true", help="Print the result as JSON (progress goes to stderr).")
+    parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
+
+
+def add_fields(parser: ArgumentParser, config: type[Any], *, without: Sequence[str] = ()) -> None:
+    """Add an option for each field of a config dataclass, with its type, default and docstring."""
+    texts = {entry.arg_name: entry.description for entry in parse_from_object(config).params}
+    types = get_type_hints(config)
+    for field in fields(config):
+        if field.name not in without:
+            default = {"required": True} if field.default is MISSING else {"default": field.default}
+            option = f"--{field.name.replace('_', '-')}"
+            parser.add_argument(option, type=types[field.name], help=texts[field.name], **default)
+
+
+def add_device_option(parser: ArgumentParser) -> None:
+    """Add --device."""
+    parser.add_argument("--device", default="auto", help='Where to compute: "auto", "cpu", "cuda" or "cuda:1".')
+
+
+def add_data_dir_option(parser: ArgumentParser) -> None:
+    """Add --data-dir."""
+    parser.add_argument(
+        "--data-dir", type=str | None, default=None,
+        help="Folder with the MNIST files; default: $IMAGRAD_DATA, then the user's cache.",
+    )  # fmt: skip
+
+
+def resolve_device(name: str) -> str:
+    """Return the device to compute on; raise `InputError` for one that is not there."""
+    import torch
+
+    from imagrad.errors import InputError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(
+            f"`device` must be one that this machine has; {name!r} is not: {_first_line(error)}"
+        ) from error
+    return name
+
+
+def choose_folder(out: str | None, stem: str) -> Path:
+    """Return the folder given, or the next free one below runs/."""
+    from imagrad import runs
+
+    return Path(out) if out is not None else runs.next_free(Path("runs"), stem)
+
+
+def say(text: str) -> None:
+    """Print to stderr: stdout belongs to the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n", 1)[0]

@@ -1,0 +1,168 @@
+"""`imagrad explain`: saliency maps of images, for the network of a run folder or the one that ships with imagrad."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+from imagrad.cli.conventions import (
+    Command,
+    add_data_dir_option,
+    add_device_option,
+    choose_folder,
+    resolve_device,
+    say,
+)
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from imagrad.attribution.results import SaliencyResult
+    from imagrad.data.sources import Dataset
+    from imagrad.models.autoencoders import DenseAutoencoder
+
+_LISTED = 12
+_SHIPPED = "the network that ships with imagrad"
+
+
+def _add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("model", nargs="?", type=str | None, default=None, help=f"Run folder; default: {_SHIPPED}.")
+    parser.add_argument("--data", required=True, help="Images: mnist:test[:3], picture.png, a folder, images.npy, ...")
+    parser.add_argument(
+        "--fit", type=str | None, default=None, help="Bring images to the network's size: resize, pad or crop."
+    )
+    parser.add_argument("--invert", action="store_true", help="Turn dark on bright into bright on dark.")
+    parser.add_argument("--norm", default="l2", help="Over the latents: l2 (Eq. 12), l1 or max.")
+    parser.add_argument("--latents", type=list[int] | None, default=None, help="Only these latents, such as [0,5].")
+    parser.add_argument("--kinks", default="ad", help='Where there is no derivative: "ad" as autograd, or "raise".')
+    parser.add_argument(
+        "--out", type=str | None, default=None, help="Run folder to make; default: runs/explain-001, ..."
+    )
+    add_data_dir_option(parser)
+    add_device_option(parser)
+
+
+def _run(options: Namespace) -> dict[str, Any]:
+    from imagrad import runs
+    from imagrad.models.saved import DEFAULT, load
+
+    device = resolve_device(options["device"])
+    autoencoder = load(options["model"], device)
+    dataset = _open(options, autoencoder.config.image_shape)
+    result = _explain(options, autoencoder, dataset, device)
+    out = runs.create(
+        choose_folder(options["out"], "explain"),
+        {
+            "command": "explain",
+            "model": {
+                "path": str(options["model"] or DEFAULT.name),
+                "sha256": runs.hash_tensors(autoencoder.state_dict()),
+            },
+            "data": {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint},
+            "options": {name: options[name] for name in ("fit", "invert", "norm", "latents", "kinks")},
+        },
+    )
+    result.save(out / "maps.safetensors")
+    summary = summarise(result)
+    runs.write_json(out / runs.METRICS, summary)
+    figures = _draw(result, dataset, out)
+    return {"out": str(out), "model": str(options["model"] or _SHIPPED), **summary, "figures": figures}
+
+
+def _open(options: Namespace, shape: tuple[int, int, int]) -> Dataset:
+    """Open the images and see that the network takes them."""
+    from imagrad.data.datasets import load_dataset
+    from imagrad.data.fitting import FITS, Fit
+    from imagrad.data.sources import shape_text
+    from imagrad.errors import ImageError
+
+    if options["fit"] is not None:
+        FITS[options["fit"]]  # an unknown one is named before anything is read
+    fit = Fit(shape, options["fit"], options["invert"])
+    dataset = load_dataset(options["data"], data_dir=options["data_dir"], fit=fit)
+    for note in dataset.source.notes:
+        say(f"note: {note}")
+    if dataset.image_shape != shape:
+        raise ImageError(
+            f"the network takes images of {shape_text(shape)}; {dataset.name} is {shape_text(dataset.image_shape)}. "
+            "Give --fit resize (stretch), pad (keep proportions, fill the rest) or crop (keep proportions, cut the "
+            "rest); and --invert if it is dark on bright: the digits of MNIST are bright on dark."
+        )
+    return dataset
+
+
+def _explain(options: Namespace, autoencoder: DenseAutoencoder, dataset: Dataset, device: str) -> SaliencyResult:
+    from tqdm import tqdm
+
+    from imagrad.attribution.saliency import saliency
+
+    batches = (images.to(device) for images in dataset.batches())
+    with tqdm(total=len(dataset), unit="image", disable=not sys.stderr.isatty()) as bar:
+        return saliency(
+            autoencoder.encode,
+            batches,
+            norm=options["norm"],
+            latents=options["latents"],
+            kinks=options["kinks"],
+            progress=lambda count: _advance(bar, count),
+        )
+
+
+def _advance(bar: tqdm[Any], count: int) -> None:
+    bar.update(count)
+
+
+def summarise(result: SaliencyResult) -> dict[str, Any]:
+    """Put a result into numbers: each image's largest value and where it is, and what was met on the way."""
+    _, _, height, width = result.maps.shape
+    images: list[dict[str, Any]] = []
+    for saliency_map, codes in zip(result.maps, result.codes, strict=True):
+        position = int(saliency_map.argmax())
+        images.append(
+            {
+                "largest": float(saliency_map.max()),
+                "channel": position // (height * width),
+                "row": position // width % height,
+                "column": position % width,
+                "mean": float(saliency_map.mean()),
+                "active_latents": int((codes > 0).sum()),
+            }
+        )
+    return {"engine": result.engine, "norm": result.norm, "step": result.step, "ties": result.ties, "images": images}
+
+
+def _draw(result: SaliencyResult, dataset: Dataset, out: Path) -> list[str]:
+    """Draw the first maps into figures/."""
+    from dataclasses import replace
+
+    from imagrad.figures import MOST_MAPS, draw, save_png_and_svg
+
+    shown = replace(result, maps=result.maps[:MOST_MAPS], images=result.images[:MOST_MAPS])
+    names, labels = dataset.label_names, dataset.labels
+    titles = [] if labels is None else [f"label {names[label]}" for label in labels[:MOST_MAPS].tolist()]
+    return [str(path) for path in save_png_and_svg(draw(shown, titles=titles), out / "figures", "saliency")]
+
+
+def _describe(result: dict[str, Any]) -> str:
+    images: list[dict[str, Any]] = result["images"]
+    lines = [
+        f"explained {len(images)} images with {result['model']}",
+        "image   largest saliency   at row, column   mean saliency   active latents",
+    ]
+    for number, image in enumerate(images[:_LISTED]):
+        place = f"{image['row']}, {image['column']}"
+        numbers = f"{image['mean']:13.4f}   {image['active_latents']:14d}"
+        lines.append(f"{number:5d}   {image['largest']:16.4f}   {place:>14}   {numbers}")
+    if len(images) > _LISTED:
+        lines.append(f"... and {len(images) - _LISTED} more in {result['out']}/metrics.json")
+    for operation, count in result["ties"].items():
+        lines.append(
+            f"note: {operation} stood exactly at its kink {count} times; there the derivative is autograd's choice"
+        )
+    return "\n".join([*lines, f"maps, numbers and figures: {result['out']}", *result["figures"]])
+
+
+COMMAND = Command("Draw which pixels the code of each image depends on.", _add_arguments, _run, _describe)

@@ -1,0 +1,94 @@
+"""The rule table and the kinds of rules that fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+
+from imagrad.complexstep.number import Lifted, imaginary_part, lifted, real_part
+from imagrad.registry import Registry
+
+Rule = Callable[..., Any]
+"""Takes the operation's own arguments, some of them lifted, and returns what the operation returns, lifted."""
+
+RULES: Registry[Rule] = Registry("rule")
+"""By the name of the ATen overload, such as "aten.relu.default"."""
+
+KINKS: dict[str, Callable[..., torch.Tensor]] = {}
+"""For operations with a kink: real arguments -> a boolean tensor, True where one is hit exactly."""
+
+
+def rule(operation: OpOverload) -> Callable[[Rule], Rule]:
+    """File a function as the rule of `operation`."""
+    return RULES.register(str(operation))
+
+
+def linear(*operations: OpOverload) -> None:
+    """Declare operations that are linear in their first argument: they act on each part alone."""
+    for operation in operations:
+
+        def both_parts(value: Lifted, *rest: Any, _operation: OpOverload = operation, **options: Any) -> Lifted:
+            return Lifted(_operation(value.re, *rest, **options), _operation(value.im, *rest, **options))
+
+        both_parts.__doc__ = "Linear: acts on the real and on the imaginary part."
+        rule(operation)(both_parts)
+
+
+def jointly_linear(*operations: OpOverload) -> None:
+    """Declare operations that are linear in all their tensors at once; a plain one has the imaginary part 0."""
+    for operation in operations:
+
+        def both_parts(*values: Any, _operation: OpOverload = operation, **options: Any) -> Lifted:
+            re = _operation(*_map(real_part, values), **options)
+            return Lifted(re, _operation(*_map(imaginary_part, values), **options))
+
+        both_parts.__doc__ = "Jointly linear: acts on all real parts and on all imaginary parts."
+        rule(operation)(both_parts)
+
+
+def bilinear(*operations: OpOverload) -> None:
+    """Declare products: linear in the first argument and in the second."""
+    for operation in operations:
+
+        def product(left: Any, right: Any, _operation: OpOverload = operation) -> Lifted:
+            if isinstance(left, Lifted) and isinstance(right, Lifted):
+                re = _operation(left.re, right.re) - _operation(left.im, right.im)
+                return Lifted(re, _operation(left.re, right.im) + _operation(left.im, right.re))
+            a, b = (left.re, left.im) if isinstance(left, Lifted) else (left, left)
+            c, d = (right.re, right.im) if isinstance(right, Lifted) else (right, right)
+            return Lifted(_operation(a, c), _operation(b, d))
+
+        product.__doc__ = "Bilinear: (a + ib)(c + id) = (ac - bd) + i(ad + bc)."
+        rule(operation)(product)
+
+
+def analytic(operation: OpOverload, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Declare an operation whose `function` of a complex tensor is its analytic continuation."""
+
+    def continued(value: Lifted) -> Lifted:
+        return lifted(function(value.as_complex()))
+
+    continued.__doc__ = "Analytic: the function itself, of a complex number."
+    rule(operation)(continued)
+
+
+def piecewise(operation: OpOverload, slope: Callable[..., torch.Tensor], kink: Callable[..., torch.Tensor]) -> None:
+    """Declare an operation made of straight pieces, chosen by the real part.
+
+    `slope` gives the piece's slope, and at a kink the one that autograd takes; `kink` says where there is one.
+    """
+    KINKS[str(operation)] = kink
+
+    def by_real_part(value: Lifted, *rest: Any) -> Lifted:
+        return Lifted(operation(value.re, *rest), slope(value.re, *rest) * value.im)
+
+    by_real_part.__doc__ = "Piecewise linear: the piece is chosen by the real part."
+    rule(operation)(by_real_part)
+
+
+def _map(function: Callable[[Any], Any], values: tuple[Any, ...]) -> list[Any]:
+    """Apply `function` to values and to the members of lists among them, as `cat` takes."""
+    return [[function(v) for v in value] if isinstance(value, list | tuple) else function(value) for value in values]

@@ -1,0 +1,166 @@
+"""Arrays to figures, for the page of a journal: contour maps and rows of images. Needs no display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from imagrad import runs
+from imagrad.attribution.results import SaliencyResult
+from imagrad.errors import InputError
+
+MOST_MAPS = 12
+"""A figure of more maps cannot be read; `draw` refuses it."""
+
+_WHITE_TO_RED = LinearSegmentedColormap.from_list("white to red", ["white", "#fdd0b8", "#f4694b", "#c4161c", "#67000d"])
+_LEVELS = 12
+_COLUMNS = 4
+_NOT_COMPUTED = "0.85"  # grey, for features that were not asked for
+_NORM_SYMBOLS = {"l2": r"$\|\partial g/\partial x_i\|_2$", "l1": r"$\|\partial g/\partial x_i\|_1$",
+                 "max": r"$\max_j\,|\partial g_j/\partial x_i|$"}  # fmt: skip
+_STYLE = {
+    "font.family": "sans-serif",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.linewidth": 0.6,
+    "svg.hashsalt": "imagrad",
+    "svg.fonttype": "none",  # text stays text
+}
+
+
+def draw(
+    result: SaliencyResult, path: str | Path | None = None, *, titles: Sequence[str] = (), channels: str = "l2"
+) -> Figure:
+    """Draw each map as filled contours, white to red, with its image at the top left (Fig. 7 of the paper).
+
+    All maps of the figure share their levels, so that they can be compared. Maps of several channels are reduced by
+    their "l2" norm, "sum" or "max" for drawing alone. Saved to `path` by its ending (.png, .svg, .pdf) if one is given.
+    Raises `InputError` for maps that are no images, or more than 12 of them.
+    """
+    if len(result.maps) > MOST_MAPS:
+        raise InputError(f"at most {MOST_MAPS} maps fit into one figure; got {len(result.maps)}. Draw a part of them.")
+    maps = _flat_maps(result.maps, channels)
+    with _style():
+        figure = _contour_figure(maps, result.images, titles)
+        scale = ScalarMappable(BoundaryNorm(shared_levels(maps), _WHITE_TO_RED.N), _WHITE_TO_RED)
+        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n(code units per unit of grey level)"
+        figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, format="%g")
+    if path is not None:
+        save_figure(figure, path)
+    return figure
+
+
+def draw_image_rows(rows: Mapping[str, torch.Tensor]) -> Figure:
+    """Draw rows of images (n, 1 or 3, height, width), one below the other with its name (Fig. 5 and 6 of the paper)."""
+    count = max(len(images) for images in rows.values())
+    with _style():
+        figure = Figure(figsize=(0.72 * count + 0.9, 0.76 * len(rows) + 0.1), layout="constrained")
+        grid = figure.subplots(len(rows), count, squeeze=False)
+        for axes_row, (name, images) in zip(grid, rows.items(), strict=True):
+            axes_row[0].set_ylabel(name, rotation=0, ha="right", va="center")
+            for axes, image in zip(axes_row, images, strict=False):
+                _show_image(axes, image)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write the figure as its ending says, atomically, without a date, so that the same figure is the same file."""
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix not in ("png", "svg", "pdf"):
+        raise InputError(f"`path` must end in .png, .svg or .pdf; got {str(path)!r}.")
+    buffer = io.BytesIO()
+    undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
+    with _style():
+        figure.savefig(buffer, format=suffix, dpi=160, metadata=undated)
+    runs.write_atomically(Path(path), buffer.getvalue())
+
+
+def save_png_and_svg(figure: Figure, folder: Path, name: str) -> tuple[Path, Path]:
+    """Write a figure of a run folder in both formats; return the paths."""
+    paths = folder / f"{name}.png", folder / f"{name}.svg"
+    for path in paths:
+        save_figure(figure, path)
+    return paths
+
+
+def _style() -> AbstractContextManager[None]:
+    """Set fonts and lines for the figure made inside."""
+    return mpl.rc_context(_STYLE)  # type: ignore[arg-type]  # its type lists every name there is
+
+
+def shared_levels(maps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return round contour levels from 0 to at least the largest value of all maps; from 0 to 1 where all are zero."""
+    largest = float(np.nanmax(maps))
+    levels = MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest if largest > 0 else 1)
+    return np.asarray(levels, dtype=np.float64)
+
+
+def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]) -> Figure:
+    columns = min(_COLUMNS, len(maps))
+    rows = ceil(len(maps) / columns)
+    figure = Figure(figsize=(1.9 * columns + 0.9, 2.0 * rows + 0.15), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    levels = shared_levels(maps)
+    for position, axes in enumerate(grid):
+        if position >= len(maps):
+            axes.set_axis_off()
+            continue
+        _contours(axes, maps[position], levels)
+        inset = axes.inset_axes((0.0, 0.74, 0.26, 0.26))
+        _show_image(inset, images[position])
+        if position < len(titles):
+            axes.set_title(titles[position])
+    return figure
+
+
+def _contours(axes: Axes, saliency_map: NDArray[np.float64], levels: NDArray[np.float64]) -> None:
+    """Draw one map upright: row 0 at the top, as in the image."""
+    axes.set_facecolor(_NOT_COMPUTED)
+    norm = BoundaryNorm(levels, _WHITE_TO_RED.N)
+    axes.contourf(np.ma.masked_invalid(saliency_map), levels=levels, cmap=_WHITE_TO_RED, norm=norm)
+    if np.nanmax(saliency_map) > 0:
+        axes.contour(np.ma.masked_invalid(saliency_map), levels=levels[1:-1:2], colors="0.25", linewidths=0.25)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _show_image(axes: Axes, image: torch.Tensor) -> None:
+    """Show an image, (1 or 3, height, width) or (height, width), in its own grey levels or colours."""
+    pixels = image.detach().cpu().numpy()
+    if pixels.ndim == 3:
+        pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_xticks([])
+    axes.set_yticks([])
+
+
+def _flat_maps(maps: torch.Tensor, channels: str) -> NDArray[np.float64]:
+    """Return maps as (n, height, width)."""
+    values = maps.detach().cpu().double().numpy()
+    if values.ndim == 3:
+        return values
+    if values.ndim != 4 or min(values.shape[2:]) < 2:
+        raise InputError(
+            f"only maps of images can be drawn, (n, height, width) or (n, channels, height, width) of at least 2 x 2; "
+            f"got {values.shape}."
+        )
+    reductions = {"l2": np.linalg.norm, "sum": np.sum, "max": np.max}
+    if channels not in reductions:
+        raise InputError(f"`channels` must be one of: {', '.join(reductions)}; got {channels!r}.")
+    return np.asarray(reductions[channels](values, axis=1))

@@ -1,0 +1,1 @@
+"""Autoencoders, and reading them back from where they were saved."""

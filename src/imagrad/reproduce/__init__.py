@@ -1,0 +1,1 @@
+"""The paper from its first step to its last figure."""

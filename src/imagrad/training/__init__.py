@@ -1,0 +1,1 @@
+"""Training autoencoders: the losses of Table 1 and the loop."""
