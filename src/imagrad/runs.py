@@ -132,8 +132,9 @@ def read_json(path: Path) -> dict[str, Any]:
 def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], facts: Mapping[str, Any]) -> None:
     """Write named tensors with their `facts` (JSON in the header) and their hash, as one safetensors file."""
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"imagrad": json.dumps(dict(facts)), "sha256": hash_tensors(plain)}
-    write_atomically(path, safetensors.torch.save(plain, header))
+    header = {"sha256": hash_tensors(plain), "facts": dict(facts)}
+    # one entry: safetensors writes several in an order that changes from process to process
+    write_atomically(path, safetensors.torch.save(plain, {"imagrad": json.dumps(header)}))
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -143,18 +144,19 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """
     try:
         with safetensors.safe_open(path, framework="pt") as file:  # type: ignore[no-untyped-call]
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get("imagrad", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}
-        facts = json.loads(header.get("imagrad", "{}"))
     except (OSError, ValueError, safetensors.SafetensorError) as error:
         raise CorruptDataError(f"cannot read {path} as safetensors: {error}") from error
-    expected, found = header.get("sha256"), hash_tensors(tensors)
+    if "sha256" not in header:
+        raise CorruptDataError(f"{path} must have been written by imagrad, with a hash in its header; it has none.")
+    expected, found = header["sha256"], hash_tensors(tensors)
     if expected != found:
         raise CorruptDataError(
             f"the tensors of {path} must have the sha256 {expected}, which is in its header; they have {found}. "
             "The file was changed after imagrad wrote it."
         )
-    return tensors, facts
+    return tensors, header["facts"]
 
 
 def hash_tensors(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -32,9 +32,18 @@ def check_eval_mode(encoder: Function) -> None:
 
 def batches_of(images: Images, size: int | None) -> Iterator[torch.Tensor]:
     """Yield checked batches of at most `size` images from one batch, or from an iterable of them."""
+    shape: tuple[int, ...] | None = None
     for batch in [images] if isinstance(images, torch.Tensor) else images:
         check_images(batch)
+        shape = shape or tuple(batch.shape[1:])
+        if tuple(batch.shape[1:]) != shape:
+            raise ImageError(
+                f"all batches must have images of one shape; got {shape} and {tuple(batch.shape[1:])}. "
+                "Explain them in calls of their own."
+            )
         yield from batch.detach().split(size or len(batch))
+    if shape is None:
+        raise ImageError("`images` must hold at least one batch; the iterable was empty.")
 
 
 def check_images(images: Any) -> None:

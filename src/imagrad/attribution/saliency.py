@@ -13,7 +13,7 @@ from imagrad.attribution.encoders import Images, batches_of, check_codes, check_
 from imagrad.attribution.results import SaliencyResult
 from imagrad.complexstep.derivatives import DEFAULT_STEP, MEMORY_BUDGET, check_step, column_blocks
 from imagrad.complexstep.program import Function, Program, export
-from imagrad.errors import DerivativeError, ImageError, InputError
+from imagrad.errors import DerivativeError, InputError
 from imagrad.registry import Registry
 
 Progress = Callable[[int], None]
@@ -210,19 +210,14 @@ def _blocks(encoder: Function, images: Images, options: Options) -> Iterator[_Bl
     check_eval_mode(encoder)
     size = _BATCH if options.batch_size == "auto" else int(options.batch_size)
     program: Program | None = None
-    shape: torch.Size | None = None
-    found = False
     for batch in batches_of(images, size):
-        found = True
         own = plain_codes(encoder, batch)
-        if program is None or shape != batch.shape[1:] or program.batch not in (None, len(batch)):
-            program, shape = export(encoder, batch, batched=True), batch.shape[1:]
+        if program is None or program.batch not in (None, len(batch)):
+            program = export(encoder, batch, batched=True)
         codes, ties = program.run_real(batch.to(torch.float64))
         check_codes(own, codes.flatten(1), "the traced network must give the codes that the network gives")
         _check_ties(ties, options.kinks)
         yield _Block(batch, own, ties, program, options)
-    if not found:
-        raise ImageError("`images` must hold at least one batch; the iterable was empty.")
 
 
 def _check_ties(ties: Counter[str], kinks: str) -> None:
@@ -253,7 +248,7 @@ def _weighted(columns: torch.Tensor, latents: Sequence[int] | torch.Tensor | Non
         return columns
     count = columns.shape[-1]
     chosen = torch.as_tensor(latents, device=columns.device)
-    if chosen.is_floating_point():
+    if chosen.is_floating_point() and chosen.numel():
         if chosen.shape != (count,) or not torch.isfinite(chosen).all():
             raise InputError(f"`latents` as weights must be {count} finite numbers; got shape {tuple(chosen.shape)}.")
         return columns * chosen.to(columns.dtype)

@@ -20,6 +20,8 @@ from imagrad.complexstep.number import Lifted
 from imagrad.complexstep.rules import KINKS, RULES
 from imagrad.errors import EncoderError, ExportError, UnsupportedOperationError
 
+_TYPE_ASSERTION = "aten._assert_tensor_metadata.default"  # of the types traced with; everything runs in float64 here
+
 Function = Callable[[torch.Tensor], torch.Tensor]
 
 
@@ -32,7 +34,7 @@ class Program:
     """What the placeholders other than the input stand for: parameters, buffers, captured tensors."""
     input: str
     batch: int | None
-    """The only size of the first axis that the program takes; None when it takes any."""
+    """The only size of the first axis that the program is good for; None when it takes any."""
 
     def run(self, point: Lifted) -> Lifted:
         """Run it in complex arithmetic."""
@@ -101,7 +103,7 @@ def export(function: Function, example: torch.Tensor, *, batched: bool) -> Progr
     if any_number:
         sample = example if len(example) > 1 else torch.cat([example, example])  # a size of 1 would be taken literally
         program = _export(function, sample, dynamic=True)
-        if program.batch in (None, len(example)):
+        if program.batch is None:
             return program
     return _export(function, example, dynamic=False)
 
@@ -118,10 +120,9 @@ def _export(function: Function, example: torch.Tensor, *, dynamic: bool) -> Prog
             "Usual causes: a branch or loop that depends on pixel values, .item(), or numpy inside."
         ) from error
     _check_signature(exported)
-    nodes = tuple(exported.graph.nodes)
-    (name,) = exported.graph_signature.user_inputs
-    shape = next(node for node in nodes if node.name == name).meta["val"].shape
-    program = Program(nodes, _constants(exported), cast("str", name), shape[0] if _is_fixed(shape, dynamic) else None)
+    nodes = tuple(node for node in exported.graph.nodes if str(node.target) != _TYPE_ASSERTION)
+    (name,) = cast("tuple[str]", exported.graph_signature.user_inputs)
+    program = Program(nodes, _constants(exported), name, None if _takes_any_number(nodes, name) else len(example))
     _refuse_unsupported(program)
     return program
 
@@ -146,8 +147,11 @@ class _Traced(nn.Module):
         return self
 
 
-def _is_fixed(shape: torch.Size, dynamic: bool) -> bool:
-    return len(shape) > 0 and not (dynamic and isinstance(shape[0], torch.SymInt))
+def _takes_any_number(nodes: tuple[fx.Node, ...], name: str) -> bool:
+    """Say whether the first axis stayed open from the input to the output."""
+    (output,) = cast("tuple[fx.Node]", nodes[-1].args[0])
+    values = [next(node for node in nodes if node.name == name).meta["val"], output.meta["val"]]
+    return all(value.ndim > 0 and isinstance(value.shape[0], torch.SymInt) for value in values)
 
 
 def _check_signature(exported: torch.export.ExportedProgram) -> None:

@@ -23,8 +23,11 @@ def load_arrays(path: Path) -> Source:
     Raises `CorruptDataError` for a file that is damaged or holds Python objects, `ImageError` for other shapes.
     """
     try:
-        content = np.load(path, mmap_mode="r" if path.suffix == ".npy" else None, allow_pickle=False)
-        arrays = {name: content[name] for name in content.files} if path.suffix == ".npz" else {"images": content}
+        if path.suffix == ".npy":
+            arrays = {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
+        else:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+                arrays = {name: content[name] for name in content.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CorruptDataError(f"cannot read {path} as a NumPy file of plain numbers: {error}") from error
     images = _with_channel_axis(_pick(arrays, _IMAGE_KEYS, path), path)

@@ -13,7 +13,7 @@ from imagrad.data.sources import Source
 from imagrad.errors import SelectionError
 
 _GRAMMAR = re.compile(
-    r"(?P<base>.+?)(:(?P<split>[A-Za-z]\w*))?(/label=(?P<label>[^\[\]/]+))?(\[(?P<range>[^\[\]]*)\])?"
+    r"(?P<base>[^\[\]]+?)(:(?P<split>[A-Za-z]\w*))?(/label=(?P<label>[^\[\]/]+))?(\[(?P<range>[^\[\]]*)\])?"
 )
 _RANGE = re.compile(r"\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?)?")
 EXAMPLES = "mnist:test, mnist:train/label=3, mnist:test[:1000], digits, folder/, images.npy[10:20]"
@@ -37,11 +37,11 @@ def parse_selection(text: str) -> Selection:
     >>> parse_selection("mnist:train/label=3[:100]")
     Selection(base='mnist', split='train', label='3', range=slice(None, 100, None))
     """
+    if text and Path(text).exists():
+        return Selection(text)
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise SelectionError(f"cannot read the data selection {text!r}; expected something like {EXAMPLES}.")
-    if Path(text).exists():
-        return Selection(text)
     return Selection(match["base"], match["split"], match["label"], _parse_range(match["range"], text))
 
 

@@ -20,7 +20,7 @@ def sigmoid(z: torch.Tensor) -> torch.Tensor:
 analytic(aten.tanh.default, torch.tanh)
 analytic(aten.sigmoid.default, sigmoid)
 analytic(aten.exp.default, torch.exp)
-analytic(aten.silu.default, lambda z: z * sigmoid(z))
+analytic(aten.reciprocal.default, torch.reciprocal)
 
 # --- piecewise linear; Eq. 6 is the first ---
 piecewise(aten.relu.default, slope=lambda x: (x > 0).to(x.dtype), kink=lambda x: x == 0)

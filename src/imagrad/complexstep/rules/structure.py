@@ -6,20 +6,39 @@ from typing import Any
 
 import torch
 
-from imagrad.complexstep.number import Lifted
+from imagrad.complexstep.number import Lifted, imaginary_part, real_part
 from imagrad.complexstep.rules.table import jointly_linear, linear, rule
+from imagrad.errors import UnsupportedOperationError
 
 aten = torch.ops.aten
 
 # --- the same numbers in another shape or order ---
-linear(aten.view.default, aten._unsafe_view.default, aten.permute.default, aten.t.default, aten.transpose.int)
-linear(aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims, aten.expand.default)
-linear(aten.select.int, aten.slice.Tensor, aten.clone.default, aten.alias.default, aten.flip.default)
+linear(aten.view.default, aten.permute.default, aten.unsqueeze.default, aten.squeeze.dims, aten.expand.default)
+linear(aten.select.int, aten.slice.Tensor, aten.clone.default, aten.flip.default)
 
 # --- sums ---
-linear(aten.neg.default, aten.sum.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
+linear(aten.neg.default, aten.sum.dim_IntList, aten.mean.default, aten.mean.dim)
 linear(aten.avg_pool2d.default, aten._adaptive_avg_pool2d.default)
-jointly_linear(aten.add.Tensor, aten.sub.Tensor, aten.cat.default)
+jointly_linear(aten.add.Tensor, aten.sub.Tensor)
+
+
+@rule(aten.cat.default)
+def concatenate(values: list[Any], axis: int = 0) -> Lifted:
+    """Concatenate the real parts, and the imaginary parts."""
+    re, im = [real_part(value) for value in values], [imaginary_part(value) for value in values]
+    return Lifted(aten.cat.default(re, axis), aten.cat.default(im, axis))
+
+
+# --- types ---
+@rule(aten._to_copy.default)
+def convert(value: Lifted, *, dtype: torch.dtype | None = None, **options: Any) -> Lifted:
+    """Convert between floating-point types: nothing to do, all is computed in float64."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise UnsupportedOperationError(
+            f"converting to {dtype} has no complex-step rule: it loses the imaginary part. "
+            "Explain the part of the network before it."
+        )
+    return value
 
 
 # --- what depends on the shape alone ---

@@ -38,12 +38,12 @@ def linear(*operations: OpOverload) -> None:
 
 
 def jointly_linear(*operations: OpOverload) -> None:
-    """Declare operations that are linear in all their tensors at once; a plain one has the imaginary part 0."""
+    """Declare operations that are linear in both arguments at once; a plain one has the imaginary part 0."""
     for operation in operations:
 
-        def both_parts(*values: Any, _operation: OpOverload = operation, **options: Any) -> Lifted:
-            re = _operation(*_map(real_part, values), **options)
-            return Lifted(re, _operation(*_map(imaginary_part, values), **options))
+        def both_parts(left: Any, right: Any, _operation: OpOverload = operation, **options: Any) -> Lifted:
+            re = _operation(real_part(left), real_part(right), **options)
+            return Lifted(re, _operation(imaginary_part(left), imaginary_part(right), **options))
 
         both_parts.__doc__ = "Jointly linear: acts on all real parts and on all imaginary parts."
         rule(operation)(both_parts)
@@ -87,8 +87,3 @@ def piecewise(operation: OpOverload, slope: Callable[..., torch.Tensor], kink: C
 
     by_real_part.__doc__ = "Piecewise linear: the piece is chosen by the real part."
     rule(operation)(by_real_part)
-
-
-def _map(function: Callable[[Any], Any], values: tuple[Any, ...]) -> list[Any]:
-    """Apply `function` to values and to the members of lists among them, as `cat` takes."""
-    return [[function(v) for v in value] if isinstance(value, list | tuple) else function(value) for value in values]

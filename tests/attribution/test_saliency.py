@@ -1,0 +1,336 @@
+"""The map against the paper's loop, plain matrices and autograd; its options; what cannot be explained."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+import imagrad
+from imagrad.attribution.saliency import NORMS
+from imagrad.complexstep import literal_jacobian
+from imagrad.errors import DerivativeError, EncoderError, ImageError, InputError, UnknownNameError
+
+
+def error(found, expected):
+    """max|a-b| / max|b|"""
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+def matrix_form(network, images):
+    """D2 W2 D1 W1 of a network with two ReLU layers, image by image, in NumPy: (n, q, m)."""
+    w = {name: value.double().numpy() for name, value in network.state_dict().items()}
+    jacobians = []
+    for image in images.double().flatten(1).numpy():
+        hidden = w["encoder.1.weight"] @ image + w["encoder.1.bias"]
+        code = w["encoder.3.weight"] @ np.maximum(hidden, 0) + w["encoder.3.bias"]
+        d1, d2 = (hidden > 0).astype(float), (code > 0).astype(float)
+        jacobians.append(d2[:, None] * (w["encoder.3.weight"] @ (d1[:, None] * w["encoder.1.weight"])))
+    return torch.from_numpy(np.stack(jacobians))
+
+
+# --- the paper's network on real MNIST ---
+
+
+def test_equals_the_literal_loop_on_mnist(mnist_images):
+    network = imagrad.load()
+    found = imagrad.jacobian(network.encode, mnist_images[:3], dtype=torch.float64)
+    for image, jacobian in zip(mnist_images, found, strict=False):
+        expected = literal_jacobian(network.encode, image[None])[0, :, 0]
+        assert error(jacobian, expected) <= 1e-12
+
+
+def test_equals_the_matrix_form_on_mnist(mnist_images):
+    network = imagrad.load()
+    expected = matrix_form(network, mnist_images)
+    found = imagrad.jacobian(network.encode, mnist_images, dtype=torch.float64)
+    assert found.shape == (100, 32, 1, 28, 28)
+    assert error(found.flatten(2), expected) <= 1e-12
+    result = imagrad.saliency(network.encode, mnist_images, dtype=torch.float64)
+    assert result.maps.shape == (100, 1, 28, 28)
+    assert error(result.maps.flatten(1), (expected**2).sum(1).sqrt()) <= 1e-12  # Eq. 12
+    assert torch.allclose(result.codes.float(), network.encode(mnist_images), atol=1e-6)
+
+
+# --- the same on small networks, also without MNIST ---
+
+
+def test_equals_the_matrix_form(autoencoder, images):
+    expected = matrix_form(autoencoder, images)
+    assert error(imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64).flatten(2), expected) <= 1e-12
+    found = imagrad.saliency(autoencoder.encode, images, dtype=torch.float64).maps
+    assert error(found.flatten(1), (expected**2).sum(1).sqrt()) <= 1e-12
+
+
+def conv_encoder():
+    torch.manual_seed(2)
+    layers = [nn.Conv2d(3, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 6, 3), nn.Tanh(), nn.Flatten(), nn.Linear(6, 4)]
+    return nn.Sequential(*layers).requires_grad_(False)
+
+
+def test_a_convolutional_encoder_with_three_channels():
+    images = torch.rand(3, 3, 7, 7)
+    double = conv_encoder().double()
+    expected = torch.stack([torch.func.jacrev(lambda x: double(x[None])[0])(image) for image in images.double()])
+    assert error(imagrad.jacobian(conv_encoder(), images, dtype=torch.float64), expected) <= 1e-12
+    maps = imagrad.saliency(conv_encoder(), images, dtype=torch.float64).maps
+    assert error(maps, expected.square().sum(1).sqrt()) <= 1e-12  # per channel: (n, 3, 7, 7)
+
+
+def test_a_plain_function_of_vectors():
+    matrix = torch.randn(3, 5)
+    maps = imagrad.saliency(lambda x: x @ matrix.T, torch.rand(2, 5)).maps
+    assert torch.allclose(maps, matrix.norm(dim=0).expand(2, 5), rtol=1e-6)
+
+
+def test_a_code_of_several_axes_counts_every_number():
+    images = torch.rand(2, 3, 7, 7)
+    spatial = conv_encoder()[:3]
+    expected = imagrad.saliency(lambda x: spatial(x).flatten(1), images)
+    found = imagrad.saliency(spatial, images)
+    assert torch.equal(found.maps, expected.maps)
+    assert found.codes.shape == (2, 6)
+
+
+# --- dead latents, dead pixels ---
+
+
+def dead_latents(autoencoder, which):
+    with torch.no_grad():
+        autoencoder.encoder[3].weight[which] = 0
+        autoencoder.encoder[3].bias[which] = -1
+    return autoencoder
+
+
+def test_a_dead_latent_gives_a_zero_row(autoencoder, images):
+    alive = imagrad.jacobian(autoencoder.encode, images)
+    found = imagrad.jacobian(dead_latents(autoencoder, [2]).encode, images)
+    assert torch.equal(found[:, 2], torch.zeros_like(found[:, 2]))
+    assert torch.equal(found[:, [0, 1, 3, 4]], alive[:, [0, 1, 3, 4]])
+
+
+def test_all_latents_dead_give_a_zero_map(autoencoder, images):
+    result = imagrad.saliency(dead_latents(autoencoder, [0, 1, 2, 3, 4]).encode, images)
+    assert torch.equal(result.maps, torch.zeros_like(images))
+    assert torch.equal(result.codes, torch.zeros(4, 5))
+
+
+def test_an_all_zero_image_gives_what_the_weights_say(autoencoder):
+    with torch.no_grad():
+        autoencoder.encoder[1].bias += 0.1
+    image = torch.zeros(1, 1, 8, 8)
+    found = imagrad.saliency(autoencoder.encode, image, dtype=torch.float64).maps.flatten(1)
+    expected = matrix_form(autoencoder, image).square().sum(1).sqrt()
+    assert error(found, expected) <= 1e-12 and float(expected.max()) > 0
+
+
+def test_a_pixel_that_never_varies_gives_what_the_weights_say(autoencoder, images):
+    images[:, :, 0, 0] = 0
+    found = imagrad.saliency(autoencoder.encode, images).maps[:, 0, 0, 0]
+    expected = matrix_form(autoencoder, images).square().sum(1).sqrt()[:, 0]
+    assert torch.allclose(found.double(), expected, rtol=1e-6) and float(expected.min()) > 0
+
+
+# --- one call, many ways to pass images ---
+
+
+@pytest.mark.parametrize("batch_size", ["auto", 1, 3])
+@pytest.mark.parametrize("memory_budget", [1, 2**30])
+def test_batches_and_memory_change_nothing(autoencoder, images, batch_size, memory_budget):
+    whole = imagrad.saliency(autoencoder.encode, images)
+    parts = imagrad.saliency(autoencoder.encode, images, batch_size=batch_size, memory_budget=memory_budget)
+    assert torch.allclose(parts.maps, whole.maps, rtol=1e-6)
+
+
+def test_an_iterable_of_batches(autoencoder, images):
+    whole = imagrad.saliency(autoencoder.encode, images)
+    parts = imagrad.saliency(autoencoder.encode, (images[k : k + 3] for k in (0, 3)))
+    assert torch.allclose(parts.maps, whole.maps, rtol=1e-6) and torch.allclose(parts.codes, whole.codes)
+    assert torch.equal(parts.images, images)
+
+
+def test_batches_of_several_shapes_are_refused_or_taken_one_by_one(images):
+    pooled = lambda x: x.mean((2, 3))  # noqa: E731
+    with pytest.raises(ImageError, match=r"all batches must have images of one shape; got \(1, 8, 8\) and \(1, 4, 4\)"):
+        imagrad.saliency(pooled, [images, images[:, :, :4, :4]])
+
+
+def test_results_are_plain_and_of_the_images_type(autoencoder, images):
+    for dtype in (torch.float32, torch.float64):
+        network = autoencoder.to(dtype).requires_grad_(True)
+        result = imagrad.saliency(network.encode, images.to(dtype).requires_grad_(True))
+        for tensor in (result.maps, result.codes):
+            assert tensor.dtype == dtype and not tensor.requires_grad
+    assert imagrad.saliency(network.encode, images.double(), dtype=torch.float32).maps.dtype == torch.float32
+
+
+def test_nothing_of_the_callers_is_changed(autoencoder, images):
+    before, weights = images.clone(), {k: v.clone() for k, v in autoencoder.state_dict().items()}
+    imagrad.saliency(autoencoder.encode, images)
+    assert torch.equal(images, before)
+    assert all(torch.equal(weights[k], v) for k, v in autoencoder.state_dict().items())
+
+
+def test_progress_counts_images(autoencoder, images):
+    seen = []
+    imagrad.saliency(autoencoder.encode, images, batch_size=3, progress=seen.append)
+    assert seen == [3, 1]
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize("norm", sorted(NORMS))
+def test_norms(autoencoder, images, norm):
+    jacobian = imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64)
+    expected = {"l2": jacobian.square().sum(1).sqrt(), "l1": jacobian.abs().sum(1), "max": jacobian.abs().amax(1)}[norm]
+    result = imagrad.saliency(autoencoder.encode, images, norm=norm, dtype=torch.float64)
+    assert torch.allclose(result.maps, expected, rtol=1e-12) and result.norm == norm
+
+
+def test_a_subset_of_latents(autoencoder, images):
+    jacobian = imagrad.jacobian(autoencoder.encode, images)
+    for latents in ([3, 1], torch.tensor([3, 1])):
+        assert torch.equal(imagrad.jacobian(autoencoder.encode, images, latents=latents), jacobian[:, [3, 1]])
+    found = imagrad.saliency(autoencoder.encode, images, latents=[3, 1]).maps
+    assert torch.allclose(found, jacobian[:, [3, 1]].norm(dim=1), rtol=1e-5)
+
+
+def test_weights_of_latents(autoencoder, images):
+    weights = torch.tensor([1.0, 0.0, 2.0, -1.0, 0.5])
+    jacobian = imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64)
+    found = imagrad.saliency(autoencoder.encode, images, latents=weights, dtype=torch.float64).maps
+    assert torch.allclose(found, (jacobian * weights[:, None, None, None]).norm(dim=1), rtol=1e-12)
+
+
+def test_only_some_features(autoencoder, images):
+    mask = torch.zeros(1, 8, 8, dtype=torch.bool)
+    mask[0, 2:4, 5] = True
+    whole = imagrad.saliency(autoencoder.encode, images).maps
+    part = imagrad.saliency(autoencoder.encode, images, features=mask).maps
+    assert torch.allclose(part[:, mask], whole[:, mask], rtol=1e-6)
+    assert torch.isnan(part[:, ~mask]).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"engine": "autograd"}, "`engine` must be one of: auto, complex; got 'autograd'"),
+        ({"kinks": "middle"}, "`kinks` must be one of: ad, raise; got 'middle'"),
+        ({"certify": "full"}, "`certify` must be one of: none; got 'full'"),
+        ({"step": 1e-3}, "`step` must lie between"),
+        ({"batch_size": 0}, '`batch_size` must be a positive whole number or "auto"; got 0'),
+        ({"memory_budget": 0}, "`memory_budget` must be a positive number of bytes"),
+        ({"latents": [5]}, r"`latents` must be different indices from 0 to 4; got \[5\]"),
+        ({"latents": [1, 1]}, "`latents` must be different indices"),
+        ({"latents": []}, "`latents` must be a list of indices or of 5 weights"),
+        ({"latents": torch.ones(4)}, r"`latents` as weights must be 5 finite numbers; got shape \(4,\)"),
+        ({"features": torch.ones(8, 8, dtype=torch.bool)}, r"`features` must be a boolean mask of shape \(1, 8, 8\)"),
+        ({"features": torch.ones(1, 8, 8)}, r"`features` must be a boolean mask .* got torch\.float32"),
+        ({"features": torch.zeros(1, 8, 8, dtype=torch.bool)}, "must select at least one feature"),
+    ],
+)
+def test_impossible_options(autoencoder, images, options, message):
+    with pytest.raises(InputError, match=message):
+        imagrad.saliency(autoencoder.encode, images, **options)
+
+
+def test_unknown_norm(autoencoder, images):
+    with pytest.raises(UnknownNameError, match="unknown norm 'l3'; known: l1, l2, max"):
+        imagrad.saliency(autoencoder.encode, images, norm="l3")
+
+
+# --- kinks ---
+
+
+def test_ties_are_counted_and_can_be_refused(images):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 6, bias=False), nn.ReLU()).requires_grad_(False)
+    images[1] = 0  # all six units stand at zero for this image
+    result = imagrad.saliency(net, images)
+    assert result.ties == {"aten.relu.default": 6}
+    assert torch.equal(result.maps[1], torch.zeros(1, 8, 8))  # autograd's choice: slope 0
+    with pytest.raises(DerivativeError, match=r"stand exactly at a kink.*aten\.relu\.default 6 times.*kinks=\"ad\""):
+        imagrad.saliency(net, images, kinks="raise")
+
+
+# --- what is no encoder, what are no images ---
+
+
+@pytest.mark.parametrize(
+    ("images", "error", "message"),
+    [
+        (torch.rand(8), ImageError, r"must be a batch.*got shape \(8,\)\. Add a batch axis.*images\[None\]"),
+        (torch.rand(0, 1, 8, 8), ImageError, r"with n >= 1; got shape \(0, 1, 8, 8\)"),
+        (torch.rand(8, 8), ImageError, r"must have shape \(n, 1, 8, 8\); got \(8, 8\)"),
+        (torch.zeros(1, 1, 8, 8, dtype=torch.uint8), InputError, r"real floating-point numbers; got torch\.uint8"),
+        (torch.full((1, 1, 8, 8), torch.nan), InputError, "all values must be finite; 64 of 64"),
+        ([], ImageError, "must hold at least one batch; the iterable was empty"),
+        ([np.zeros((1, 1, 8, 8))], ImageError, r"must be a torch\.Tensor or an iterable of them; got ndarray"),
+    ],
+)
+def test_what_are_no_images(autoencoder, images, error, message):
+    with pytest.raises(error, match=message):
+        imagrad.saliency(autoencoder.encode, images)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        (lambda x: (x, x), "must return one tensor of codes.*returned a tuple"),
+        (lambda x: x.sum(), r"must return codes \(n, q\), one row an image; for 4 images this one returned \(\)"),
+        (lambda x: x.flatten(1)[:2], "for 4 images this one returned"),
+        (
+            lambda x: x @ torch.rand(5, 5),
+            r"must take `images` of shape \(4, 1, 8, 8\), torch.float32, on cpu; it raised",
+        ),
+        (lambda x: (x - x.mean(0)).flatten(1), "the code of one image must not depend on the others of its batch"),
+    ],
+)
+def test_what_is_no_encoder(images, encoder, message):
+    with pytest.raises(EncoderError, match=message):
+        imagrad.saliency(encoder, images)
+
+
+@pytest.mark.parametrize("layer", [nn.Dropout(0.5), nn.BatchNorm2d(1)])
+def test_train_mode_is_refused_before_it_does_harm(images, layer):
+    net = nn.Sequential(layer, nn.Flatten()).train()
+    with pytest.raises(EncoderError, match=rf"must be in eval mode; 0 \({type(layer).__name__}\) is in train mode"):
+        imagrad.saliency(net, images)
+    if isinstance(layer, nn.BatchNorm2d):
+        assert int(layer.num_batches_tracked) == 0
+
+
+def test_a_random_encoder_is_refused(images):
+    with pytest.raises(EncoderError, match="differ by"):
+        imagrad.saliency(lambda x: x.flatten(1) + torch.rand(1), images)
+
+
+def test_an_overflowing_encoder_is_refused(images):
+    with pytest.raises((DerivativeError, EncoderError), match="finite|differ by"):
+        imagrad.saliency(lambda x: torch.exp(x.flatten(1) * 1e4 + 1e3), images)
+
+
+# --- properties ---
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10**6))
+def test_column_norms_do_not_change_when_the_latents_are_rotated(seed):
+    generator = torch.Generator().manual_seed(seed)
+    rotation, _ = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=generator))
+    images = torch.rand(2, 3, 7, 7, dtype=torch.float64, generator=generator)
+    net = conv_encoder().double()
+    plain = imagrad.saliency(net, images).maps
+    assert error(imagrad.saliency(lambda x: net(x) @ rotation, images).maps, plain) <= 1e-12
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(1e-3, 1e3))
+def test_scaled_latents_scale_the_map(factor):
+    images = torch.rand(2, 3, 7, 7, dtype=torch.float64)
+    net = conv_encoder().double()
+    assert (
+        error(imagrad.saliency(lambda x: factor * net(x), images).maps, factor * imagrad.saliency(net, images).maps)
+        <= 1e-12
+    )

@@ -1,0 +1,334 @@
+"""The command line as a user meets it: whole processes for what must hold of them, `main` for the rest."""
+
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import imagrad
+from imagrad import runs
+from imagrad.cli.main import COMMANDS, main
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Work in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The run folder of a small network for the digits."""
+    out = tmp_path_factory.mktemp("runs") / "dae"
+    assert main(["train", "--data", "digits:train[:300]", "--epochs", "2", "--latents", "6", "--out", str(out)]) == 0
+    return out
+
+
+def run(capsys, *arguments):
+    """Run a command; return exit code, stdout and stderr."""
+    capsys.readouterr()
+    try:
+        code = main(list(arguments))
+    except SystemExit as stop:
+        code = stop.code
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+def last_line(text):
+    return text.strip().splitlines()[-1]
+
+
+# --- help, version, usage ---
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_help_is_quick_and_imports_nothing_heavy(command):
+    arguments = [command, "--help"] if command else ["--help"]
+    code = (
+        "import sys\nfrom imagrad.cli.main import main\n"
+        f"try: main({arguments!r})\nexcept SystemExit as stop: assert stop.code == 0\n"
+        "print([m for m in ('torch', 'matplotlib', 'sklearn', 'lightning_fabric') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "usage: imagrad" in out and last_line(out) == "[]"
+
+
+def test_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert code == 0 and out.strip() == f"imagrad {imagrad.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "COMMAND"),
+        (["trian"], "trian"),
+        (["train"], "data"),
+        (["train", "--data", "digits", "--epochs", "many"], "epochs"),
+        (["train", "--data", "digits", "--epoch", "3"], "epoch"),
+        (["explain", "--data"], "data"),
+    ],
+)
+def test_wrong_usage_exits_2(capsys, arguments, message):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2 and message in err and out == "" and "Traceback" not in err
+
+
+def test_config_file_and_print_config(capsys):
+    code, out, _ = run(capsys, "train", "--data", "digits", "--kappa", "0.3", "--print_config")
+    assert code == 0 and "kappa: 0.3" in out
+    with open("c.yaml", "w") as file:  # noqa: PTH123
+        file.write(out.replace("epochs: 100", "epochs: 1").replace("latents: 32", "latents: 3"))
+    code, out, _ = run(capsys, "train", "--config", "c.yaml", "--out", "runs/x", "--json")
+    assert code == 0 and json.loads(out)["epochs"] == 1
+    assert runs.read_config(runs.Path("runs/x"))["training"]["kappa"] == 0.3
+    with open("c.yaml", "a") as file:  # noqa: PTH123
+        file.write("kapa: 1\n")
+    code, _, err = run(capsys, "train", "--config", "c.yaml")
+    assert code == 2 and "kapa" in err
+
+
+# --- train ---
+
+
+def test_train_prints_the_numbers_and_where_they_are(trained, capsys):
+    code, out, err = run(capsys, "train", "--data", "digits", "--epochs", "1", "--latents", "3")
+    assert code == 0
+    assert "trained 1 epochs into runs/train-001" in out and "cross-entropy, validation images" in out
+    assert "epoch 1/1" in err
+    code, out, _ = run(capsys, "train", "--data", "digits", "--epochs", "1", "--latents", "3", "--json")
+    assert json.loads(out)["out"] == "runs/train-002"
+
+
+def test_resume_on_the_command_line(capsys):
+    options = ["--data", "digits[:200]", "--latents", "3", "--out", "r"]
+    assert run(capsys, "train", *options, "--epochs", "1")[0] == 0
+    code, _, err = run(capsys, "train", *options, "--epochs", "2")
+    assert code == 1 and "exists and is not empty" in err
+    code, out, _ = run(capsys, "train", *options, "--epochs", "2", "--resume", "--json")
+    assert code == 0 and json.loads(out)["epochs"] == 2
+    assert run(capsys, "train", "--data", "digits", "--resume")[2].strip().endswith("the run folder to go on with.")
+
+
+BAD_TRAINING = [
+    (["--noise", "pink"], 2, "unknown corruption 'pink'; known: gaussian, poisson, salt-and-pepper, speckle"),
+    (["--variant", "sparce"], 2, "unknown variant 'sparce'; known: denoising"),
+    (["--kappa", "-1"], 2, "the level of gaussian noise (`kappa`) must be 0 (no noise) or a positive number; got -1"),
+    (["--data", "digits/label=11"], 2, "digits has the labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got '11'"),
+    (["--data", "digits[5000:]"], 2, "selects no image"),
+    (["--data", "nothing/here"], 2, "There is no file or folder of that name either"),
+    (["--device", "cuda:9"], 2, "`device` must be one that this machine has; 'cuda:9' is not"),
+    (["--device", "quantum"], 2, "`device` must be one that this machine has"),
+    (["--epochs", "0"], 2, "`epochs` must be at least 1; got 0"),
+    (["--out", "/proc/imagrad"], 1, "cannot write /proc/imagrad/config.json"),
+    (["--learning-rate", "1e30"], 1, "the loss must stay finite"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "message"), BAD_TRAINING)
+def test_bad_training_is_one_line(capsys, arguments, code, message):
+    given = ["--data", "digits[:200]", *arguments] if "--data" not in arguments else arguments
+    found, out, err = run(capsys, "train", "--epochs", "3", *given)
+    assert found == code and out == "" and "Traceback" not in err
+    assert last_line(err).startswith("imagrad train: error: ") and message in last_line(err)
+
+
+def test_debug_shows_the_traceback(capsys):
+    _, _, err = run(capsys, "train", "--data", "digits", "--noise", "pink", "--debug")
+    assert "Traceback" in err and last_line(err).startswith("imagrad train: error: unknown corruption")
+
+
+def test_missing_mnist_is_one_line(capsys, monkeypatch):
+    from imagrad.data import mnist
+
+    monkeypatch.setattr(mnist, "MIRRORS", ("http://127.0.0.1:9/",))
+    monkeypatch.setattr(mnist, "_RETRIES", 0)
+    code, _, err = run(capsys, "train", "--data", "mnist", "--data-dir", "empty")
+    assert code == 1 and "MNIST is not on this machine" in last_line(err) and "empty" in last_line(err)
+
+
+def test_unexpected_error_is_still_one_line(capsys, monkeypatch):
+    from dataclasses import replace
+
+    def broken(options):
+        raise KeyError("surprise")
+
+    monkeypatch.setitem(COMMANDS, "list", replace(COMMANDS["list"], run=broken))
+    code, _, err = run(capsys, "list")
+    assert code == 1 and err.startswith("imagrad list: unexpected KeyError: 'surprise' (--debug shows where")
+
+
+@pytest.mark.slow
+def test_ctrl_c_keeps_every_finished_epoch(tmp_path):
+    command = [sys.executable, "-m", "imagrad", "train", "--data", "digits", "--epochs", "10000", "--out", "r"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "r" / "log.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert last_line(err) == (
+        "imagrad train: interrupted. Every finished epoch is saved: the same command with --resume goes on."
+    )
+    assert imagrad.load("r").config.latents == 32
+
+
+@pytest.mark.slow
+def test_progress_bar_on_a_terminal(tmp_path):
+    """Loss, validation loss and time left are shown where a person looks."""
+    main_end, child_end = pty.openpty()
+    command = [sys.executable, "-m", "imagrad", "train", "--data", "digits", "--epochs", "40", "--out", "r"]
+    process = subprocess.Popen(command, stderr=child_end, stdout=subprocess.PIPE)
+    os.close(child_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(main_end, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait() == 0
+    os.close(main_end)
+    process.stdout.close()
+    text = shown.decode()
+    for part in ("epoch ", "loss=", "validation=0.", "step/s", "<", "2320/2320"):
+        assert part in text, part
+
+
+# --- explain ---
+
+
+def test_explain_makes_a_run_folder(trained, capsys):
+    code, out, _ = run(capsys, "explain", str(trained), "--data", "digits:test[:3]", "--out", "e")
+    assert code == 0 and "explained 3 images" in out and "e/figures/saliency.png" in out
+    folder = runs.Path("e")
+    result = imagrad.load_result(folder / "maps.safetensors")
+    expected = imagrad.saliency(imagrad.load(trained).encode, imagrad.load_dataset("digits:test[:3]").images())
+    assert torch.equal(result.maps, expected.maps)
+    config = runs.read_config(folder)
+    assert config["data"]["sha256"] == imagrad.load_dataset("digits:test[:3]").fingerprint
+    assert config["model"]["sha256"] == runs.hash_tensors(imagrad.load(trained).state_dict())
+    metrics = runs.read_json(folder / "metrics.json")
+    row, column = metrics["images"][1]["row"], metrics["images"][1]["column"]
+    assert float(result.maps[1, 0, row, column]) == metrics["images"][1]["largest"] == float(result.maps[1].max())
+    assert Image.open(folder / "figures/saliency.png").size[0] > 300
+
+
+def test_explain_options_reach_the_map(trained, capsys):
+    arguments = [
+        "explain",
+        str(trained),
+        "--data",
+        "digits:test[:2]",
+        "--norm",
+        "max",
+        "--latents",
+        "[0,3]",
+        "--out",
+        "e",
+    ]
+    assert run(capsys, *arguments)[0] == 0
+    network = imagrad.load(trained)
+    images = imagrad.load_dataset("digits:test[:2]").images()
+    expected = imagrad.saliency(network.encode, images, norm="max", latents=[0, 3])
+    assert torch.equal(imagrad.load_result("e/maps.safetensors").maps, expected.maps)
+
+
+def photo():
+    """Dark ink on bright paper, in colour, 60 x 90: as users have them."""
+    paper = np.full((60, 90, 3), 230, np.uint8)
+    paper[10:50, 40:46] = (40, 30, 60)
+    Image.fromarray(paper).save("photo.png")
+
+
+def test_the_shipped_network_explains_a_picture_at_once(capsys):
+    photo()
+    code, out, _ = run(capsys, "explain", "--data", "photo.png", "--fit", "pad", "--invert", "--json")
+    assert code == 0
+    result = imagrad.load_result(json.loads(out)["out"] + "/maps.safetensors")
+    assert result.images.shape == (1, 1, 28, 28)
+    rows, columns = (result.images[0, 0] > 0.5).nonzero(as_tuple=True)
+    assert len(rows) > 10 and rows.min() >= 4 and columns.min() >= 11 and columns.max() <= 15, "the stroke is bright"
+
+
+def test_a_picture_that_does_not_fit_says_what_to_do(capsys):
+    photo()
+    code, _, err = run(capsys, "explain", "--data", "photo.png")
+    assert code == 2
+    for part in ("takes images of 28 x 28; photo.png is 3 x 60 x 90", "--fit resize", "pad", "crop", "--invert"):
+        assert part in last_line(err), part
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--data", "photo.png", "--fit", "stretch"], 2, "unknown fit 'stretch'; known: crop, pad, resize"),
+        (["--data", "digits:test[:1]"], 2, "takes images of 28 x 28; digits:test[:1] is 8 x 8"),
+        (["nowhere", "--data", "digits"], 1, "expected a run folder, found nothing at nowhere"),
+        (["--data", "nan.npy"], 2, "pixels must be finite; image 0 of nan.npy"),
+        (["--data", "large.npy"], 2, "pixels must lie in [0, 1]; image 0 of large.npy has 3"),
+        (["--data", "digits[:1]", "--fit", "pad", "--norm", "l9"], 2, "unknown norm 'l9'; known: l1, l2, max"),
+        (["--data", "digits[:1]", "--fit", "pad", "--latents", "[99]"], 2, "different indices from 0 to 31; got [99]"),
+        (["--data", "digits[:1]", "--fit", "pad", "--out", "/proc/e"], 1, "cannot write /proc/e/config.json"),
+    ],
+)
+def test_bad_explanations_are_one_line(capsys, arguments, code, message):
+    photo()
+    np.save("nan.npy", np.full((1, 28, 28), np.nan))
+    np.save("large.npy", np.full((1, 28, 28), 3.0))
+    found, out, err = run(capsys, "explain", *arguments)
+    assert found == code and out == "" and "Traceback" not in err
+    assert last_line(err).startswith("imagrad explain: error: ") and message in last_line(err)
+
+
+def test_folder_of_a_broken_run(trained, capsys):
+    shutil.copytree(trained, "broken")
+    content = bytearray(runs.Path("broken/weights.safetensors").read_bytes())
+    content[-1] ^= 1
+    runs.Path("broken/weights.safetensors").write_bytes(content)
+    code, _, err = run(capsys, "explain", "broken", "--data", "digits[:1]")
+    assert code == 1 and "was changed after imagrad wrote it" in last_line(err)
+
+
+# --- list, demo ---
+
+
+def test_list_shows_the_registries(capsys):
+    code, out, _ = run(capsys, "list", "--json")
+    listed = json.loads(out)
+    assert code == 0 and {"corruptions", "datasets", "fits", "networks", "norms", "rules", "variants"} <= set(listed)
+    assert set(listed["corruptions"]) == {"gaussian", "salt-and-pepper", "poisson", "speckle"}
+    code, out, _ = run(capsys, "list", "datasets")
+    assert out.splitlines()[0] == "datasets" and "embedded, no download" in out
+    code, _, err = run(capsys, "list", "colours")
+    assert code == 2 and "unknown kind 'colours'; there are: corruptions, datasets" in err
+
+
+def test_demo_makes_everything(capsys):
+    code, out, _ = run(capsys, "demo", "--epochs", "3")
+    assert (
+        code == 0 and "cross-entropy of training images" in out and "runs/demo-001/figures/figure-7-saliency.png" in out
+    )
+    figures = sorted(path.name for path in runs.Path("runs/demo-001/figures").iterdir())
+    assert [name for name in figures if name.endswith(".png")] == [
+        "figure-5-corruption.png",
+        "figure-6-reconstruction.png",
+        "figure-7-saliency.png",
+    ]
+    metrics = runs.read_json(runs.Path("runs/demo-001/metrics.json"))
+    assert len(metrics["largest_saliency"]) == 4 and metrics["epochs"] == 3
+    text_map = [line for line in out.splitlines() if " | " in line and "image" not in line]
+    assert len(text_map) == 8 and all(len(line) == len(text_map[0]) for line in text_map)

@@ -1,0 +1,141 @@
+"""From a function to a graph: what is taken, what is refused by name, and that nothing of the user's is changed."""
+
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from imagrad.complexstep import jacobian
+from imagrad.complexstep.program import export
+from imagrad.errors import EncoderError, ExportError, UnsupportedOperationError
+
+
+def encoder():
+    torch.manual_seed(5)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.ReLU(), nn.Linear(7, 3), nn.Tanh()).requires_grad_(False)
+
+
+X = torch.rand(4, 3, 4, generator=torch.Generator().manual_seed(0))
+
+
+def test_one_program_takes_any_number_of_images():
+    net = encoder()
+    program = export(net, X, batched=True)
+    assert program.batch is None
+    for count in (1, 2, 7):
+        images = torch.rand(count, 3, 4)
+        codes, ties = program.run_real(images.double())
+        assert torch.allclose(codes.float(), net(images), atol=1e-6)
+        assert ties == {}
+
+
+def test_a_single_image_is_enough_to_export():
+    assert export(encoder(), X[:1], batched=True).batch is None
+
+
+def test_a_network_made_for_one_batch_size_says_so():
+    program = export(lambda x: x.reshape(4, 12), X, batched=True)
+    assert program.batch == 4
+
+
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = encoder()
+
+    def encode(self, images):
+        return self.inner(images)
+
+
+@pytest.mark.parametrize("form", ["module", "bound method", "closure", "weights in a closure"])
+def test_networks_come_in_many_forms(form):
+    wrapped = Wrapped()
+    linear = wrapped.inner[1]
+    functions = {
+        "module": wrapped.inner,
+        "bound method": wrapped.encode,
+        "closure": lambda x: wrapped.inner(x),
+        "weights in a closure": lambda x: x.flatten(1) @ linear.weight.T,
+    }
+    x = X[:1]
+    double = Wrapped().double()
+    expected = torch.func.jacrev(
+        double.inner if "weights" not in form else lambda v: v.flatten(1) @ double.inner[1].weight.T
+    )
+    assert torch.allclose(jacobian(functions[form], x), expected(x.double()), rtol=1e-12, atol=1e-14)
+
+
+def test_the_network_is_not_changed():
+    net = encoder().requires_grad_(True)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    jacobian(net, X[:1])
+    assert all(
+        torch.equal(before[name], value) and value.dtype == torch.float32 for name, value in net.state_dict().items()
+    )
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in net.parameters())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_float32_network_is_differentiated_in_float64():
+    net = encoder()
+    assert jacobian(net, X[:1]).dtype == torch.float64
+
+
+def test_weights_made_in_the_forward_pass():
+    found = jacobian(lambda x: x @ torch.ones(4, 2) * torch.arange(2), torch.rand(3, 4))
+    expected = torch.func.jacrev(lambda x: x @ torch.ones(4, 2).double() * torch.arange(2))(torch.rand(3, 4).double())
+    assert torch.equal(found, expected)
+
+
+def test_a_code_that_does_not_depend_on_the_input_has_derivative_zero():
+    assert torch.equal(jacobian(lambda x: torch.ones(2), torch.rand(3)), torch.zeros(2, 3, dtype=torch.float64))
+
+
+def test_unknown_operation_is_named_with_its_place():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.Softshrink())).eval()
+    with pytest.raises(
+        UnsupportedOperationError,
+        match=r"the operation aten\.\S+ in the module 1\.0 has no complex-step rule \(File .*softshrink.* "
+        r"operations have one \(`imagrad list rules`\)\. Add it in",
+    ):
+        export(net, torch.rand(2, 4), batched=True)
+
+
+def test_an_operation_on_constants_alone_needs_no_rule():
+    weights = torch.rand(4)
+    found = jacobian(lambda x: x * torch.erfinv(weights.double()), torch.rand(4))
+    assert torch.allclose(found, torch.diag(torch.erfinv(weights.double())), rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "text"),
+    [
+        (lambda x: x if x.sum() > 0 else -x, ExportError, "must be traceable by torch.export.*branch or loop"),
+        (lambda x: (x, 2 * x), EncoderError, "must return one tensor of codes.*returns 2 values"),
+        (lambda x: {"code": x}, EncoderError, "must return one tensor of codes"),
+    ],
+)
+def test_what_is_no_encoder_is_refused(function, error, text):
+    with pytest.raises(error, match=text):
+        export(function, X, batched=True)
+
+
+def test_a_network_that_writes_to_itself_is_refused():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("calls", torch.zeros(()))
+
+        def forward(self, x):
+            self.calls += 1
+            return x * 2
+
+    with pytest.raises(EncoderError, match=r"must not change its state while it runs; this one writes to .*calls"):
+        export(Counting(), X, batched=True)
+
+
+def test_export_leaves_the_log_level_alone():
+    before = logging.getLogger("torch").level
+    export(encoder(), X, batched=True)
+    assert logging.getLogger("torch").level == before

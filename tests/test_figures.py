@@ -1,0 +1,144 @@
+"""Figures by what is in them: levels, orientation, inset, labels; pixels only where a reader would look."""
+
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagrad.attribution.results import SaliencyResult
+from imagrad.errors import InputError, StorageError
+from imagrad.figures import draw, draw_image_rows, save_figure, save_png_and_svg, shared_levels
+
+
+def result(maps, images=None):
+    maps = torch.as_tensor(maps, dtype=torch.float32)
+    return SaliencyResult(maps, torch.zeros(len(maps), 2), maps if images is None else images, "complex")
+
+
+def corner(size=12):
+    """A map that is large at the top left and nowhere else, with its maximum at row 2, column 3."""
+    values = torch.zeros(1, 1, size, size)
+    values[0, 0, 1:4, 2:5] = 1
+    values[0, 0, 2, 3] = 2
+    return values
+
+
+def pixels(figure):
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return np.asarray(Image.open(buffer).convert("RGB")).astype(int)
+
+
+def test_row_zero_is_at_the_top_as_in_the_image():
+    values = torch.zeros(1, 1, 12, 12)
+    values[0, 0, 9:11, 1:3] = 1  # bottom left: away from the inset
+    figure = draw(result(values))
+    axes = figure.axes[0]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1], "the axis of the rows points down"
+    picture = pixels(figure)
+    red = (picture[..., 0] - picture[..., 2] > 60) & (np.arange(picture.shape[1]) < picture.shape[1] * 0.6)
+    rows, columns = np.nonzero(red)
+    assert rows.mean() > picture.shape[0] * 0.6 and columns.mean() < picture.shape[1] * 0.35
+
+
+def test_zero_is_white_and_the_largest_is_dark_red():
+    figure = draw(result(corner()))
+    colours = figure.axes[0].collections[0].get_facecolor()
+    assert colours[0][:3] == pytest.approx([1, 1, 1], abs=0.02)
+    assert colours[-1][0] > 0.3 and colours[-1][1:3].max() < 0.1
+
+
+def test_levels_are_shared_so_that_maps_can_be_compared():
+    figure = draw(result(torch.cat([corner(), 3 * corner()])))
+    first, second = (axes.collections[0].levels for axes in figure.axes[:2])
+    assert np.array_equal(first, second)
+    assert first[0] == 0 and first[-1] >= 6
+
+
+@pytest.mark.parametrize("largest", [0.0, 1e-9, 0.37, 5.0, 1234.5])
+def test_levels_cover_every_value(largest):
+    levels = shared_levels(np.array([[0.0, largest]]))
+    assert levels[0] == 0 and levels[-1] >= largest and np.all(np.diff(levels) > 0)
+
+
+def test_all_zero_maps_are_drawn_white():
+    picture = pixels(draw(result(torch.zeros(1, 1, 6, 6), torch.ones(1, 1, 6, 6))))
+    here = picture[int(picture.shape[0] * 0.6), int(picture.shape[1] * 0.3)]
+    assert here.tolist() == [255, 255, 255]
+
+
+def test_features_not_asked_for_are_grey():
+    values = corner()
+    values[0, 0, 6:] = torch.nan
+    picture = pixels(draw(result(values)))
+    r, g, b = picture[int(picture.shape[0] * 0.85), int(picture.shape[1] * 0.3)]
+    assert r == g == b == 217
+
+
+def test_inset_shows_the_input_upright_at_the_top_left():
+    image = torch.zeros(1, 1, 12, 12)
+    image[0, 0, 0, :] = 1  # a white line along the top
+    figure = draw(result(corner(), image))
+    (inset,) = figure.axes[0].child_axes
+    shown = inset.images[0].get_array()
+    assert np.array_equal(shown, image[0, 0].numpy())
+    assert inset.images[0].origin == "upper" and inset.images[0].get_clim() == (0, 1)
+    box, outer = inset.get_position(), figure.axes[0].get_position()
+    figure.canvas.draw()
+    box, outer = inset.get_position(), figure.axes[0].get_position()
+    assert box.x0 == pytest.approx(outer.x0, abs=0.01) and box.y1 == pytest.approx(outer.y1, abs=0.01)
+
+
+def test_colour_bar_has_units_and_titles_are_shown():
+    figure = draw(replace(result(corner()), norm="l1"), titles=["label 3"])
+    assert "code units per unit of grey level" in figure.axes[-1].get_ylabel() and "_1" in figure.axes[-1].get_ylabel()
+    assert figure.axes[0].get_title() == "label 3"
+
+
+@pytest.mark.parametrize(("channels", "expected"), [("l2", 5.0), ("sum", 7.0), ("max", 4.0)])
+def test_channels_are_reduced_for_drawing(channels, expected):
+    values = torch.zeros(1, 2, 5, 5)
+    values[0, :, 2, 2] = torch.tensor([3.0, 4.0])
+    figure = draw(result(values, torch.rand(1, 3, 5, 5)), channels=channels)
+    assert figure.axes[0].collections[0].zmax == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("maps", "options", "message"),
+    [
+        (torch.zeros(13, 1, 4, 4), {}, "at most 12 maps fit into one figure; got 13"),
+        (torch.zeros(2, 7), {}, r"only maps of images can be drawn.*got \(2, 7\)"),
+        (torch.zeros(2, 1, 1, 7), {}, "only maps of images can be drawn"),
+        (torch.zeros(1, 1, 4, 4), {"channels": "l7"}, "`channels` must be one of: l2, sum, max; got 'l7'"),
+        (torch.zeros(1, 1, 4, 4), {"path": "map.jpeg"}, r"`path` must end in \.png, \.svg or \.pdf; got 'map\.jpeg'"),
+    ],
+)
+def test_what_cannot_be_drawn(maps, options, message):
+    with pytest.raises(InputError, match=message):
+        draw(result(maps), **options)
+
+
+def test_png_and_svg_are_whole_and_the_same_each_time(tmp_path):
+    for folder in ("a", "b"):
+        png, svg = save_png_and_svg(draw(result(corner())), tmp_path / folder, "map")
+        assert Image.open(png).size[0] > 300
+        assert svg.read_text().rstrip().endswith("</svg>") and "code units" in svg.read_text()
+    assert (tmp_path / "a/map.svg").read_bytes() == (tmp_path / "b/map.svg").read_bytes()
+    assert (tmp_path / "a/map.png").read_bytes() == (tmp_path / "b/map.png").read_bytes()
+
+
+def test_a_place_that_cannot_be_written_to():
+    with pytest.raises(StorageError, match=r"cannot write /proc/map\.png"):
+        save_figure(draw(result(corner())), "/proc/map.png")
+
+
+def test_rows_of_images():
+    images = torch.rand(3, 1, 5, 5)
+    figure = draw_image_rows({"original": images, "reconstruction": torch.rand(3, 3, 5, 5)})
+    assert len(figure.axes) == 6
+    assert [axes.get_ylabel() for axes in figure.axes] == ["original", "", "", "reconstruction", "", ""]
+    assert np.array_equal(figure.axes[1].images[0].get_array(), images[1, 0].numpy())
+    assert figure.axes[3].images[0].get_array().shape == (5, 5, 3)
