@@ -31,7 +31,7 @@ check: $(READY)  ## Check format, lint, types and architecture.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv --session check
 
 docs: $(READY)  ## Write what is generated from the code: docs/cli.md.
-	$(BIN)/python -m tests.command_reference > docs/cli.md
+	$(BIN)/python docs/make_cli.py > docs/cli.md
 
 clean:  ## Remove what was installed and cached; runs/ stays.
 	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist

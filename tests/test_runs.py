@@ -89,7 +89,7 @@ except StorageError as error:
 
 
 def test_folder_that_cannot_be_written_to():
-    with pytest.raises(StorageError, match="cannot write /proc/imagrad"):
+    with pytest.raises(StorageError, match=r"cannot write /proc/imagrad"):
         runs.create(runs.Path("/proc/imagrad"), {})
 
 
@@ -119,7 +119,7 @@ def test_changed_tensors_are_noticed(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"not safetensors at all"])
 def test_unreadable_tensors(tmp_path, content):
     (tmp_path / "t").write_bytes(content)
-    with pytest.raises(CorruptDataError, match="cannot read .*t as safetensors"):
+    with pytest.raises(CorruptDataError, match=r"cannot read .*t as safetensors"):
         runs.read_tensors(tmp_path / "t")
 
 
@@ -130,7 +130,7 @@ def test_tensors_of_another_program(tmp_path):
 
 
 def test_missing_tensors(tmp_path):
-    with pytest.raises(CorruptDataError, match="cannot read .*t as safetensors"):
+    with pytest.raises(CorruptDataError, match=r"cannot read .*t as safetensors"):
         runs.read_tensors(tmp_path / "t")
 
 

@@ -105,8 +105,11 @@ def _style() -> AbstractContextManager[None]:
 def shared_levels(maps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return round contour levels from 0 to at least the largest value of all maps; from 0 to 1 where all are zero."""
     largest = float(np.nanmax(maps))
-    levels = MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest if largest > 0 else 1)
-    return np.asarray(levels, dtype=np.float64)
+    if largest == 0:
+        return np.linspace(0, 1, _LEVELS + 1)
+    unit = 10.0 ** np.floor(np.log10(largest))  # the locator takes tiny ranges for none at all
+    levels = MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest / unit)
+    return np.asarray(levels, dtype=np.float64) * unit
 
 
 def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]) -> Figure:

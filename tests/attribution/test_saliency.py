@@ -307,7 +307,7 @@ def test_a_random_encoder_is_refused(images):
 
 
 def test_an_overflowing_encoder_is_refused(images):
-    with pytest.raises((DerivativeError, EncoderError), match="finite|differ by"):
+    with pytest.raises((DerivativeError, EncoderError), match=r"finite|differ by"):
         imagrad.saliency(lambda x: torch.exp(x.flatten(1) * 1e4 + 1e3), images)
 
 

@@ -1,12 +1,15 @@
 """The command line as a user meets it: whole processes for what must hold of them, `main` for the rest."""
 
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 import numpy as np
@@ -188,6 +191,7 @@ def test_ctrl_c_keeps_every_finished_epoch(tmp_path):
 def test_progress_bar_on_a_terminal(tmp_path):
     """Loss, validation loss and time left are shown where a person looks."""
     main_end, child_end = pty.openpty()
+    fcntl.ioctl(child_end, termios.TIOCSWINSZ, struct.pack("4H", 24, 140, 0, 0))
     command = [sys.executable, "-m", "imagrad", "train", "--data", "digits", "--epochs", "40", "--out", "r"]
     process = subprocess.Popen(command, stderr=child_end, stdout=subprocess.PIPE)
     os.close(child_end)
@@ -224,7 +228,8 @@ def test_explain_makes_a_run_folder(trained, capsys):
     metrics = runs.read_json(folder / "metrics.json")
     row, column = metrics["images"][1]["row"], metrics["images"][1]["column"]
     assert float(result.maps[1, 0, row, column]) == metrics["images"][1]["largest"] == float(result.maps[1].max())
-    assert Image.open(folder / "figures/saliency.png").size[0] > 300
+    with Image.open(folder / "figures/saliency.png") as picture:
+        assert picture.size[0] > 300
 
 
 def test_explain_options_reach_the_map(trained, capsys):

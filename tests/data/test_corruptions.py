@@ -103,7 +103,7 @@ def test_bad_levels(name, level):
 
 
 def test_share_above_one():
-    with pytest.raises(InputError, match="must be between 0 and 1, a share of the pixels; got 1.5"):
+    with pytest.raises(InputError, match=r"must be between 0 and 1, a share of the pixels; got 1.5"):
         check_level("salt-and-pepper", 1.5)
 
 

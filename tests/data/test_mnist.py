@@ -49,7 +49,7 @@ def test_search_order(monkeypatch, tmp_path):
     monkeypatch.delenv(mnist.DATA_VARIABLE, raising=False)
     assert [folder.name for folder in mnist.search_folders(None)] == ["imagrad"]
     monkeypatch.setenv(mnist.DATA_VARIABLE, "/somewhere")
-    assert [str(folder) for folder in mnist.search_folders(None)][0] == "/somewhere"
+    assert str(mnist.search_folders(None)[0]) == "/somewhere"
     assert mnist.search_folders(str(tmp_path)) == [tmp_path]
 
 

@@ -62,17 +62,20 @@ def edit(path, **changes):
     (path / runs.CONFIG).write_text(json.dumps({**config, **changes}))
 
 
+def described(**changes):
+    return {"network": "dense", "image_shape": [1, 8, 8], "hidden": [6], "latents": 3, **changes}
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        ({"network": "dense", "image_shape": [1, 8, 8], "hidden": [7], "latents": 3}, r"do not match its config\.json: "
-         r"decoder\.0\.bias must be \(7,\); it is \(6,\)"),
-        ({"network": "dense", "image_shape": [1, 8, 8], "hidden": [], "latents": 3}, r"decoder\.0\.bias"),
-        ({"network": "dense", "image_shape": [1, 8, 8], "hidden": [6, 6], "latents": 3}, r"decoder\.2\.bias must be \(6,\)"),
-        ({"network": "os.system", "image_shape": [1, 8, 8], "hidden": [6], "latents": 3}, "unknown network 'os.system'"),
+        (described(hidden=[7]), r"do not match its config\.json: decoder\.0\.bias must be \(7,\); it is \(6,\)"),
+        (described(hidden=[]), r"decoder\.0\.bias"),
+        (described(hidden=[6, 6]), r"decoder\.2\.bias must be \(6,\)"),
+        (described(network="os.system"), "unknown network 'os.system'"),
         ({"latents": 3}, "a network config has the keys"),
     ],
-)  # fmt: skip
+)
 def test_config_that_does_not_fit(run, network, message):
     edit(run, network=network)
     with pytest.raises(RunFolderError, match=message):
@@ -102,5 +105,5 @@ def test_changed_weights(run, tmp_path):
 
 
 def test_no_such_folder(tmp_path):
-    with pytest.raises(RunFolderError, match="expected a run folder, found nothing at .*imagrad train --out"):
+    with pytest.raises(RunFolderError, match=r"expected a run folder, found nothing at .*imagrad train --out"):
         load(tmp_path / "nowhere")

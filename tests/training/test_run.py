@@ -99,7 +99,7 @@ def test_other_images_cannot_resume(tmp_path, data):
 
 def test_a_run_folder_in_use_is_not_overwritten(tmp_path, data):
     train(config(epochs=1), data, tmp_path / "run")
-    with pytest.raises(RunFolderError, match="exists and is not empty.*--resume"):
+    with pytest.raises(RunFolderError, match=r"exists and is not empty.*--resume"):
         train(config(epochs=1), data, tmp_path / "run")
 
 

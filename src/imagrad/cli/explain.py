@@ -38,6 +38,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--norm", default="l2", help="Over the latents: l2 (Eq. 12), l1 or max.")
     parser.add_argument("--latents", type=list[int] | None, default=None, help="Only these latents, such as [0,5].")
     parser.add_argument("--kinks", default="ad", help='Where there is no derivative: "ad" as autograd, or "raise".')
+    parser.add_argument("--seed", type=int, default=0, help="Of what is sampled; the maps themselves draw nothing.")
     parser.add_argument(
         "--out", type=str | None, default=None, help="Run folder to make; default: runs/explain-001, ..."
     )
@@ -62,7 +63,7 @@ def _run(options: Namespace) -> dict[str, Any]:
                 "sha256": runs.hash_tensors(autoencoder.state_dict()),
             },
             "data": {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint},
-            "options": {name: options[name] for name in ("fit", "invert", "norm", "latents", "kinks")},
+            "options": {name: options[name] for name in ("fit", "invert", "norm", "latents", "kinks", "seed")},
         },
     )
     result.save(out / "maps.safetensors")
@@ -107,6 +108,7 @@ def _explain(options: Namespace, autoencoder: DenseAutoencoder, dataset: Dataset
             norm=options["norm"],
             latents=options["latents"],
             kinks=options["kinks"],
+            seed=options["seed"],
             progress=lambda count: _advance(bar, count),
         )
 

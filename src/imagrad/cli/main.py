@@ -50,10 +50,11 @@ def build_parser() -> ArgumentParser:
         prog="imagrad",
         description="Explain encoders: which input pixels does a latent code depend on, and how much?",
         version=metadata.version("imagrad"),
+        allow_abbrev=False,
     )
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, command in COMMANDS.items():
-        subparser = ArgumentParser(description=command.summary)
+        subparser = ArgumentParser(description=command.summary, allow_abbrev=False)
         command.add_arguments(subparser)
         add_common_options(subparser)
         commands.add_subcommand(name, subparser, help=command.summary)

@@ -1,0 +1,81 @@
+"""What the documentation shows is run; what it lists exists; what is made from the code is up to date."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from imagrad.cli.main import COMMANDS, build_parser
+from imagrad.data.corruptions import CORRUPTIONS
+from imagrad.data.datasets import DATASETS
+from imagrad.data.fitting import FITS
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=lambda page: page.name)
+def test_python_code_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for block in blocks(page, "python"):
+        exec(compile(block, page.name, "exec"), {})
+    if page.name == "README.md":
+        assert (tmp_path / "maps.png").is_file()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_are_spelt_right(page):
+    """Every `imagrad ...` line parses; those of the README that need no MNIST are also run, below."""
+    lines = [line.split("#")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
+    for line in lines:
+        if line.startswith("imagrad "):
+            build_parser().parse_args(shlex.split(line)[1:])
+        elif line.startswith("make "):
+            assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text(), line
+    assert "imagrad" in page.read_text()
+
+
+def test_first_picture_of_the_readme(tmp_path):
+    (line,) = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines() if "seven" in line]
+    command = [sys.executable, "-m", *shlex.split(line), "--out", str(tmp_path / "out")]
+    out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "explained 1 images" in out and (tmp_path / "out/figures/saliency.png").is_file()
+
+
+def test_first_result_stands_within_thirty_lines():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert any("make demo" in line for line in lines[:30])
+
+
+def test_links_and_pictures_exist():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            if not target.startswith("http"):
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_cli_reference_is_up_to_date():
+    environment = {**os.environ, "COLUMNS": "100"}
+    command = [sys.executable, str(ROOT / "docs/make_cli.py")]
+    made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+    assert made == (ROOT / "docs/cli.md").read_text(), "run `make docs`"
+    for name in COMMANDS:
+        assert f"## imagrad {name}\n" in made
+
+
+@pytest.mark.parametrize("name", [*CORRUPTIONS, *DATASETS, *FITS])
+def test_every_entry_is_documented(name):
+    assert name in (ROOT / "docs/data.md").read_text()
+
+
+def test_no_page_names_a_place_of_one_machine():
+    for page in PAGES:
+        assert not re.search(r"/(work|root|home|tmp)/", page.read_text()), page.name
