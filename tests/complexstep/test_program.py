@@ -39,6 +39,11 @@ def test_a_network_made_for_one_batch_size_says_so():
     assert program.batch == 4
 
 
+def test_a_size_hidden_in_the_middle_is_noticed():
+    program = export(lambda x: x.reshape(2, 24).reshape(x.shape[0], -1), X, batched=True)
+    assert program.batch == 4
+
+
 class Wrapped(nn.Module):
     def __init__(self):
         super().__init__()

@@ -14,7 +14,8 @@ from imagrad.errors import EncoderError, ImageError, ImagradError
 
 Images = torch.Tensor | Iterable[torch.Tensor]
 
-_ROUNDING = 1e4  # of the encoder's type, between our forward pass in float64 and its own: see `check_codes`
+_ROUNDING = 1e4  # times the precision of the encoder's type: see `check_codes`
+_SMALLEST_SCALE = 1e-2  # codes below it are compared as if they were of this size
 
 
 def check_eval_mode(encoder: Function) -> None:
@@ -93,7 +94,7 @@ def check_codes(codes: torch.Tensor, others: torch.Tensor, demand: str) -> None:
     """
     precision = max(torch.finfo(codes.dtype).eps, torch.finfo(others.dtype).eps)
     off = float((codes.double() - others.double()).abs().max())
-    if not off <= _ROUNDING * precision * max(1.0, float(codes.abs().max())):
+    if not off <= _ROUNDING * precision * max(_SMALLEST_SCALE, float(codes.abs().max())):
         raise EncoderError(
             f"{demand}; here two computations of it differ by {off:.3g}. "
             "Call .eval(), or explain the network up to the layer that mixes the batch or draws at random."

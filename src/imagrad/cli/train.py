@@ -37,7 +37,8 @@ def _run(options: Namespace) -> dict[str, Any]:
     config = TrainingConfig(**{field.name: options[field.name] for field in fields(TrainingConfig)})
     if options["resume"] and options["out"] is None:
         raise InputError("`resume` needs --out, the run folder to go on with.")
-    from imagrad.training.run import check_config, load_training_data, train
+    from imagrad.training.data import load_training_data
+    from imagrad.training.run import check_config, train
 
     check_config(config)
     device = resolve_device(options["device"])

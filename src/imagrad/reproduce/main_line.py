@@ -16,8 +16,9 @@ from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.figures import draw, draw_image_rows, save_png_and_svg
 from imagrad.models.saved import load
 from imagrad.training.config import TrainingConfig
+from imagrad.training.data import load_training_data
 from imagrad.training.loop import generator
-from imagrad.training.run import Reporter, load_training_data, train
+from imagrad.training.run import Reporter, train
 
 _SHOWN_IMAGES = 8  # in the figures of images
 _SHOWN_MAPS = 4  # in the figure of maps

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +11,13 @@ import torch
 
 from imagrad import runs
 from imagrad.data.corruptions import check_level
-from imagrad.data.datasets import Dataset, has_splits, load_dataset
-from imagrad.data.selections import parse_selection
-from imagrad.errors import InputError, RunFolderError, SelectionError
+from imagrad.errors import RunFolderError
 from imagrad.models.autoencoders import NetworkConfig, build
+from imagrad.training.checkpoints import restore, save
 from imagrad.training.config import TrainingConfig
+from imagrad.training.data import TrainingData
 from imagrad.training.loop import Epoch, Progress, Trainer
 from imagrad.training.losses import VARIANTS
-
-CHECKPOINT = "checkpoint.safetensors"
-LOG = "log.csv"
-_HELD_OUT = 10  # every tenth image of a source without splits
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """The images to learn from and those to watch the loss on."""
-
-    name: str
-    images: torch.Tensor
-    validation_name: str
-    validation: torch.Tensor
-    facts: dict[str, Any]
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,10 +55,10 @@ def train(
         runs.create(out, settings)
     trainer = Trainer(build(network, config.seed), config, device)
     if resume:
-        _restore(trainer, out)
+        restore(trainer, out)
     reporter = reporter or Reporter()
     for epoch in trainer.epochs(data.images, data.validation, reporter.progress):
-        _save(trainer, out)
+        save(trainer, out)
         reporter.epoch(epoch)
     metrics = _metrics(trainer, data)
     runs.write_json(out / runs.METRICS, metrics)
@@ -87,51 +69,6 @@ def check_config(config: TrainingConfig) -> None:
     """Raise `InputError` for a variant, a noise or a level that does not exist."""
     VARIANTS[config.variant]
     check_level(config.noise, config.kappa)
-
-
-def load_training_data(config: TrainingConfig, data_dir: str | None = None) -> TrainingData:
-    """Open the images that `config` names; without `validation`, the test split or every tenth image."""
-    dataset = load_dataset(config.data, split="train", data_dir=data_dir)
-    images = dataset.images()
-    if config.validation is not None:
-        watched = load_dataset(config.validation, data_dir=data_dir)
-    elif has_splits(config.data):
-        watched = load_dataset(_test_counterpart(config.data), data_dir=data_dir)
-    else:
-        return _hold_out(dataset, images)
-    validation = watched.images()
-    if validation.shape[1:] != images.shape[1:]:
-        raise InputError(
-            f"`validation` must have images of the same shape as `data`; got {tuple(validation.shape[1:])} and "
-            f"{tuple(images.shape[1:])}."
-        )
-    facts = {"train": _facts(dataset), "validation": _facts(watched)}
-    return TrainingData(dataset.name, images, watched.name, validation, facts, dataset.source.notes)
-
-
-def _test_counterpart(text: str) -> str:
-    """Name the test images of the same kind: mnist:train/label=3[:100] -> mnist:test/label=3."""
-    selection = parse_selection(text)
-    return f"{selection.base}:test" + (f"/label={selection.label}" if selection.label is not None else "")
-
-
-def _hold_out(dataset: Dataset, images: torch.Tensor) -> TrainingData:
-    """Keep every tenth image to watch the loss on."""
-    if len(images) < 2:
-        raise SelectionError(
-            f"{dataset.name} holds {len(images)} image; at least 2 are needed, one to learn from and one to watch the "
-            "loss on. Add images, or name others with `validation`."
-        )
-    watched = torch.zeros(len(images), dtype=torch.bool)
-    watched[_HELD_OUT - 1 :: _HELD_OUT] = True
-    watched[-1] |= len(images) < _HELD_OUT
-    facts = {"train": {**_facts(dataset), "held_out": f"every {_HELD_OUT}th image, for validation"}}
-    name = f"every {_HELD_OUT}th image of {dataset.name}"
-    return TrainingData(dataset.name, images[~watched], name, images[watched], facts, dataset.source.notes)
-
-
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint}
 
 
 def _metrics(trainer: Trainer, data: TrainingData) -> dict[str, Any]:
@@ -148,48 +85,6 @@ def _metrics(trainer: Trainer, data: TrainingData) -> dict[str, Any]:
         "active_latents": int((codes > 0).any(dim=0).sum()),
         "model_sha256": runs.hash_tensors(trainer.autoencoder.state_dict()),
     }
-
-
-# --- what is saved after each epoch ---
-
-
-def _save(trainer: Trainer, out: Path) -> None:
-    """Write checkpoint, weights and log; each file is whole at any moment, and the checkpoint alone resumes."""
-    weights = trainer.autoencoder.state_dict()
-    history = [asdict(epoch) for epoch in trainer.history]
-    moments = {
-        f"adam.{index}.{name}": value
-        for index, state in trainer.optimizer.state_dict()["state"].items()
-        for name, value in state.items()
-    }
-    tensors = {f"network.{name}": value for name, value in weights.items()} | moments
-    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history})
-    runs.write_tensors(out / runs.WEIGHTS, weights, {"epochs": len(history)})
-    rows = io.StringIO()
-    writer = csv.DictWriter(rows, history[0], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    runs.write_atomically(out / LOG, rows.getvalue().encode())
-
-
-def _restore(trainer: Trainer, out: Path) -> None:
-    """Set network, optimiser and history to the last saved epoch; before the first, to the start."""
-    if not (out / CHECKPOINT).exists():
-        return
-    tensors, facts = runs.read_tensors(out / CHECKPOINT)
-    weights = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    trainer.autoencoder.load_state_dict(weights)
-    state = trainer.optimizer.state_dict()
-    for name, value in tensors.items():
-        if name.startswith("adam."):
-            _, index, moment = name.split(".", 2)
-            state["state"].setdefault(int(index), {})[moment] = value
-    trainer.optimizer.load_state_dict(state)
-    trainer.history = [Epoch(**epoch) for epoch in facts["history"]]
-    if len(trainer.history) > trainer.config.epochs:
-        raise InputError(
-            f"`epochs` must be at least the {len(trainer.history)} that {out} has already; got {trainer.config.epochs}."
-        )
 
 
 def _check_resumable(out: Path, settings: dict[str, Any]) -> None:

@@ -1,0 +1,54 @@
+"""What is saved after each epoch, and how a training goes on from it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+from imagrad import runs
+from imagrad.errors import InputError
+from imagrad.training.loop import Epoch, Trainer
+
+CHECKPOINT = "checkpoint.safetensors"
+LOG = "log.csv"
+
+
+def save(trainer: Trainer, out: Path) -> None:
+    """Write checkpoint, weights and log; each file is whole at any moment, and the checkpoint alone resumes."""
+    weights = trainer.autoencoder.state_dict()
+    history = [asdict(epoch) for epoch in trainer.history]
+    moments = {
+        f"adam.{index}.{name}": value
+        for index, state in trainer.optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    tensors = {f"network.{name}": value for name, value in weights.items()} | moments
+    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history})
+    runs.write_tensors(out / runs.WEIGHTS, weights, {"epochs": len(history)})
+    rows = io.StringIO()
+    writer = csv.DictWriter(rows, history[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    runs.write_atomically(out / LOG, rows.getvalue().encode())
+
+
+def restore(trainer: Trainer, out: Path) -> None:
+    """Set network, optimiser and history to the last saved epoch; before the first, to the start."""
+    if not (out / CHECKPOINT).exists():
+        return
+    tensors, facts = runs.read_tensors(out / CHECKPOINT)
+    weights = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
+    trainer.autoencoder.load_state_dict(weights)
+    state = trainer.optimizer.state_dict()
+    for name, value in tensors.items():
+        if name.startswith("adam."):
+            _, index, moment = name.split(".", 2)
+            state["state"].setdefault(int(index), {})[moment] = value
+    trainer.optimizer.load_state_dict(state)
+    trainer.history = [Epoch(**epoch) for epoch in facts["history"]]
+    if len(trainer.history) > trainer.config.epochs:
+        raise InputError(
+            f"`epochs` must be at least the {len(trainer.history)} that {out} has already; got {trainer.config.epochs}."
+        )
