@@ -24,6 +24,12 @@ def test_nothing_is_overwritten(tmp_path):
         runs.create(tmp_path / "run", {})
 
 
+def test_a_folder_whose_making_was_killed_can_be_made_again(tmp_path):
+    (tmp_path / f".{runs.CONFIG}.partial").write_bytes(b"half")
+    runs.create(tmp_path, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.json", "environment.json"]
+
+
 @pytest.mark.parametrize("what", ["missing", "file", "empty", "foreign"])
 def test_what_is_no_run_folder_is_refused(tmp_path, what):
     path = tmp_path / "run"

@@ -31,18 +31,21 @@ _REPORTED_PACKAGES = ("imagrad", "torch", "numpy", "lightning-fabric", "safetens
 
 
 def create(path: Path, config: Mapping[str, Any]) -> Path:
-    """Make the run folder `path` and write its resolved `config`.
+    """Make the run folder `path` and write its resolved `config`; raise what `refuse_used` raises."""
+    refuse_used(path)
+    write_json(path / CONFIG, {"format": FORMAT, **config})
+    write_json(path / ENVIRONMENT, environment())
+    return path
 
-    Raises `RunFolderError` when the folder exists and is not empty: nothing is ever overwritten.
-    """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+
+def refuse_used(path: Path) -> None:
+    """Raise `RunFolderError` when `path` exists and is not empty: nothing is ever overwritten."""
+    if path.exists() and (not path.is_dir() or any(entry.suffix != _PARTIAL for entry in path.iterdir())):
         raise RunFolderError(
             f"`out` must be a new or an empty folder; {path} exists and is not empty. "
             "Choose another name, delete it, or go on with it where the command has --resume."
         )
-    write_json(path / CONFIG, {"format": FORMAT, **config})
-    write_json(path / ENVIRONMENT, environment())
-    return path
+    remove_leftovers(path)
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
     Raises `StorageError` when it cannot be written.
     """
-    partial = path.with_name(f".{path.name}{_PARTIAL}")
+    partial = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -53,9 +53,11 @@ def _run(options: Namespace) -> dict[str, Any]:
     device = resolve_device(options["device"])
     autoencoder = load(options["model"], device)
     dataset = _open(options, autoencoder.config.image_shape)
+    out = choose_folder(options["out"], "explain")
+    runs.refuse_used(out)  # before the work, not after it
     result = _explain(options, autoencoder, dataset, device)
-    out = runs.create(
-        choose_folder(options["out"], "explain"),
+    runs.create(
+        out,
         {
             "command": "explain",
             "model": {
