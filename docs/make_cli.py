@@ -12,8 +12,9 @@ Made from `--help` by `make docs`; do not edit.
 
 Every command takes `--config FILE` (YAML, as `--print_config` prints it), `--json` (the result to stdout; progress
 always goes to stderr) and `--debug` (the traceback of an error). Exit codes: 0, 1 for a failure, 2 for wrong usage,
-130 after Ctrl-C. Every command that computes makes a run folder: `config.json` (all options, hashes of data and
-network), `environment.json` (versions, command line), `metrics.json`, tensors as safetensors, figures as PNG and SVG.
+130 after Ctrl-C. Every command that computes makes a run folder: `config.json` (what decided the result, hashes of
+data and network), `environment.json` (versions, command line), `metrics.json`, tensors as safetensors, figures as PNG
+and SVG.
 """
 
 
@@ -23,7 +24,6 @@ def reference() -> str:
     parts = [HEAD, "```\n" + parser.format_help().strip() + "\n```\n"]
     subparsers = parser._subcommands_action._name_parser_map
     for name in COMMANDS:
-        subparsers[name].prog = f"imagrad {name}"
         parts.append(f"## imagrad {name}\n\n```\n{subparsers[name].format_help().strip()}\n```\n")
     return "\n".join(parts)
 

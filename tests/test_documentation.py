@@ -47,7 +47,7 @@ def test_first_picture_of_the_readme(tmp_path):
     (line,) = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines() if "seven" in line]
     command = [sys.executable, "-m", *shlex.split(line), "--out", str(tmp_path / "out")]
     out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    assert "explained 1 images" in out and (tmp_path / "out/figures/saliency.png").is_file()
+    assert "explained 1 image with" in out and (tmp_path / "out/figures/saliency.png").is_file()
 
 
 def test_first_result_stands_within_thirty_lines():

@@ -107,7 +107,7 @@ def test_config_file_and_print_config(capsys):
 def test_train_prints_the_numbers_and_where_they_are(trained, capsys):
     code, out, err = run(capsys, "train", "--data", "digits", "--epochs", "1", "--latents", "3")
     assert code == 0
-    assert "trained 1 epochs into runs/train-001" in out and "cross-entropy, validation images" in out
+    assert "trained 1 epoch into runs/train-001" in out and "cross-entropy, validation images" in out
     assert "epoch 1/1" in err
     code, out, _ = run(capsys, "train", "--data", "digits", "--epochs", "1", "--latents", "3", "--json")
     assert json.loads(out)["out"] == "runs/train-002"
@@ -129,7 +129,12 @@ BAD_TRAINING = [
     (["--kappa", "-1"], 2, "the level of gaussian noise (`kappa`) must be 0 (no noise) or a positive number; got -1"),
     (["--data", "digits/label=11"], 2, "digits has the labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got '11'"),
     (["--data", "digits[5000:]"], 2, "selects no image"),
-    (["--data", "nothing/here"], 2, "There is no file or folder of that name either"),
+    (
+        ["--data", "nothing/here"],
+        1,
+        "there is no file or folder nothing/here; the data sets known by name: digits, mnist",
+    ),
+    (["--data", "nothing"], 2, "There is no file or folder of that name either"),
     (["--device", "cuda:9"], 2, "`device` must be one that this machine has; 'cuda:9' is not"),
     (["--device", "quantum"], 2, "`device` must be one that this machine has"),
     (["--epochs", "0"], 2, "`epochs` must be at least 1; got 0"),
@@ -241,7 +246,8 @@ def test_explain_options_reach_the_map(trained, capsys):
         "--norm",
         "max",
         "--latents",
-        "[0,3]",
+        "0",
+        "3",
         "--out",
         "e",
     ]
@@ -273,7 +279,13 @@ def test_a_picture_that_does_not_fit_says_what_to_do(capsys):
     photo()
     code, _, err = run(capsys, "explain", "--data", "photo.png")
     assert code == 2
-    for part in ("takes images of 28 x 28; photo.png is 3 x 60 x 90", "--fit resize", "pad", "crop", "--invert"):
+    for part in (
+        "takes images that are grey 28 x 28; photo.png is colour 60 x 90",
+        "--fit resize",
+        "pad",
+        "crop",
+        "--invert",
+    ):
         assert part in last_line(err), part
 
 
@@ -281,12 +293,12 @@ def test_a_picture_that_does_not_fit_says_what_to_do(capsys):
     ("arguments", "code", "message"),
     [
         (["--data", "photo.png", "--fit", "stretch"], 2, "unknown fit 'stretch'; known: crop, pad, resize"),
-        (["--data", "digits:test[:1]"], 2, "takes images of 28 x 28; digits:test[:1] is 8 x 8"),
+        (["--data", "digits:test[:1]"], 2, "takes images that are grey 28 x 28; digits:test[:1] is grey 8 x 8"),
         (["nowhere", "--data", "digits"], 1, "expected a run folder, found nothing at nowhere"),
         (["--data", "nan.npy"], 2, "pixels must be finite; image 0 of nan.npy"),
         (["--data", "large.npy"], 2, "pixels must lie in [0, 1]; image 0 of large.npy has 3"),
         (["--data", "digits[:1]", "--fit", "pad", "--norm", "l9"], 2, "unknown norm 'l9'; known: l1, l2, max"),
-        (["--data", "digits[:1]", "--fit", "pad", "--latents", "[99]"], 2, "different indices from 0 to 31; got [99]"),
+        (["--data", "digits[:1]", "--fit", "pad", "--latents", "99"], 2, "different indices from 0 to 31; got [99]"),
         (["--data", "digits[:1]", "--fit", "pad", "--out", "/proc/e"], 1, "cannot write /proc/e/config.json"),
     ],
 )

@@ -100,6 +100,8 @@ def test_bad_levels(name, level):
         InputError, match=rf"the level of {name} noise \(`kappa`\) must be 0 \(no noise\) or a positive"
     ):
         check_level(name, level)
+    with pytest.raises(InputError, match="the level of"):
+        CORRUPTIONS[name](IMAGES, level, generator())
 
 
 def test_share_above_one():

@@ -71,15 +71,17 @@ def test_folder_whose_sub_folders_are_labels(tmp_path):
     assert dataset.label_names == ("cat", "dog") and dataset.labels.tolist() == [0, 0, 1]
     assert dataset.images()[:, 0, 0, 0].tolist() == pytest.approx([0, 0.2, 1])
     assert load_dataset(f"{tmp_path}/label=dog").images().shape == (1, 1, 4, 5)
+    assert load_dataset(f"{tmp_path}/label=cat").names == ["cat/a.png", "cat/b.png"]
 
 
 def test_folder_without_labels_and_with_other_files(tmp_path):
     save(tmp_path / "a.png", grey(9))
     (tmp_path / "notes.txt").write_text("x")
     (tmp_path / ".hidden").write_text("x")
+    save(tmp_path / ".trash" / "b.png", grey(9))
     dataset = load_dataset(str(tmp_path))
     assert dataset.labels is None and len(dataset) == 1
-    assert "1 files" in dataset.source.notes[0] and ".txt" in dataset.source.notes[0]
+    assert "because no pictures: 1" in dataset.source.notes[0] and ".txt" in dataset.source.notes[0]
 
 
 def test_loose_pictures_beside_sub_folders(tmp_path):
@@ -98,7 +100,7 @@ def test_pictures_of_several_sizes(tmp_path):
     save(tmp_path / "a.png", grey(0, (4, 4)))
     save(tmp_path / "b.png", grey(0, (6, 4)))
     with pytest.raises(
-        ImageError, match=r"must have one shape; image 0 of .* is 4 x 4, image 1 is 6 x 4\..*--fit resize"
+        ImageError, match=r"must have one shape; image 0 of .* is grey 4 x 4, image 1 is grey 6 x 4\..*--fit resize"
     ):
         load_dataset(str(tmp_path)).images()
     assert load_dataset(str(tmp_path), fit=Fit((1, 5, 5), "pad")).images().shape == (2, 1, 5, 5)
@@ -149,6 +151,19 @@ def test_pictures_without_one_meaning(tmp_path, picture, message):
         load_dataset(str(tmp_path / "a.tif")).images()
 
 
+def test_one_transparent_colour_is_transparency(tmp_path):
+    Image.new("RGB", (4, 4), (1, 2, 3)).save(tmp_path / "a.png", transparency=(1, 2, 3))
+    with pytest.raises(ImageError, match=r"a\.png: one of its colours is transparent"):
+        load_dataset(str(tmp_path / "a.png")).images()
+
+
+def test_animation_is_not_cut_down_to_its_first_image(tmp_path):
+    frames = [Image.new("L", (4, 4), value) for value in (0, 255)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    with pytest.raises(ImageError, match=r"a picture must be one image; .*a\.gif has 2"):
+        load_dataset(str(tmp_path / "a.gif")).images()
+
+
 @pytest.mark.parametrize("content", [b"", b"no picture", b"\x89PNG\r\n\x1a\nbroken"])
 def test_broken_picture(tmp_path, content):
     (tmp_path / "a.png").write_bytes(content)
@@ -175,6 +190,25 @@ def test_npy(tmp_path, shape, dtype):
     scale = 255 if dtype is np.uint8 else 1
     expected = values.reshape(5, -1, 4, 3)[1:] / scale
     assert np.allclose(dataset.images().numpy(), expected, atol=1e-7)
+
+
+def test_foreign_byte_order_and_capital_suffix(tmp_path):
+    values = np.linspace(0, 1, 24).reshape(2, 4, 3)
+    np.save(tmp_path / "x.npy", values.astype(">f8"))
+    (tmp_path / "x.npy").rename(tmp_path / "X.NPY")
+    assert np.allclose(load_dataset(str(tmp_path / "X.NPY")).images()[:, 0].numpy(), values, atol=1e-7)
+
+
+def test_any_damage_to_a_compressed_npz_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez_compressed(tmp_path / "x.npz", images=rng.integers(0, 255, (3, 8, 8)).astype(np.uint8))
+    whole = (tmp_path / "x.npz").read_bytes()
+    for position in range(40, 200, 10):
+        (tmp_path / "y.npz").write_bytes(whole[:position] + bytes([whole[position] ^ 255]) + whole[position + 1 :])
+        try:
+            load_dataset(str(tmp_path / "y.npz")).images()
+        except (CorruptDataError, ImageError) as error:
+            assert "y.npz" in str(error)
 
 
 def test_npy_is_memory_mapped(tmp_path):

@@ -7,11 +7,26 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 
-from imagrad.attribution.encoders import Images, batches_of, check_codes, check_eval_mode, plain_codes
+from imagrad.attribution.encoders import (
+    Images,
+    batches_of,
+    check_eval_mode,
+    check_independence,
+    check_trace,
+    plain_codes,
+)
 from imagrad.attribution.results import SaliencyResult
-from imagrad.complexstep.derivatives import DEFAULT_STEP, MEMORY_BUDGET, check_step, column_blocks
+from imagrad.complexstep.derivatives import (
+    DEFAULT_STEP,
+    MEMORY_BUDGET,
+    check_budget,
+    check_device,
+    check_step,
+    column_blocks,
+)
 from imagrad.complexstep.program import Function, Program, export
 from imagrad.errors import DerivativeError, InputError
 from imagrad.registry import Registry
@@ -66,11 +81,14 @@ class Options:
         check_choice("engine", self.engine, _ENGINES)
         check_choice("kinks", self.kinks, _KINKS)
         check_step(self.step)
+        if self.device is not None:
+            check_device(self.device)
         whole = isinstance(self.batch_size, int) and self.batch_size >= 1
         if not whole and self.batch_size != "auto":
             raise InputError(f'`batch_size` must be a positive whole number or "auto"; got {self.batch_size!r}.')
-        if self.memory_budget < 1:
-            raise InputError(f"`memory_budget` must be a positive number of bytes; got {self.memory_budget}.")
+        check_budget(self.memory_budget)
+        if self.dtype is not None and not self.dtype.is_floating_point:
+            raise InputError(f"`dtype` must be a floating-point type; got {self.dtype}.")
 
 
 def saliency(
@@ -131,7 +149,7 @@ def saliency(
     for block in _blocks(encoder, images, options):
         flat = block.images.new_full((len(block.images), block.images[0].numel()), torch.nan, dtype=block.dtype)
         for features_done, columns in block.columns():
-            flat[:, features_done] = reduce(columns).T.to(flat)  # (k, n, q) -> (n, k)
+            flat[:, features_done] = _narrowed(reduce(columns).T, block.dtype)  # (k, n, q) -> (n, k)
         maps.append(flat.view(block.images.shape))
         codes.append(block.codes.to(flat))
         explained.append(block.images)
@@ -156,7 +174,7 @@ def jacobian(
         shape = (len(block.images), block.selected_latents, block.images[0].numel())
         flat = block.images.new_full(shape, torch.nan, dtype=block.dtype)
         for features_done, columns in block.columns():
-            flat[:, :, features_done] = columns.permute(1, 2, 0).to(flat)  # (k, n, q) -> (n, q, k)
+            flat[:, :, features_done] = _narrowed(columns.permute(1, 2, 0), block.dtype)  # (k, n, q) -> (n, q, k)
         results.append(flat.unflatten(2, block.images.shape[1:]))
     return torch.cat(results)
 
@@ -195,11 +213,6 @@ class _Block:
         program = self.program.to(points.device)
         features = _selected_features(options.features, self.images.shape[1:]).to(points.device)
         for block, columns in column_blocks(program, points, features, options.step, options.memory_budget):
-            if not torch.isfinite(columns).all():
-                raise DerivativeError(
-                    "all derivatives must be finite; some are NaN or infinite. The network overflows on these images: "
-                    "look at its codes, and at the scale of its input."
-                )
             yield block.to(self.images.device), _weighted(columns.flatten(2), options.latents).to(self.images.device)
         if options.progress is not None:
             options.progress(len(self.images))
@@ -214,8 +227,10 @@ def _blocks(encoder: Function, images: Images, options: Options) -> Iterator[_Bl
         own = plain_codes(encoder, batch)
         if program is None or program.batch not in (None, len(batch)):
             program = export(encoder, batch, batched=True)
-        codes, ties = program.run_real(batch.to(torch.float64))
-        check_codes(own, codes.flatten(1), "the traced network must give the codes that the network gives")
+        points = batch.to(torch.float64)
+        codes, ties = program.run_real(points)
+        check_trace(codes.flatten(1), own)
+        check_independence(program, points, codes.flatten(1))
         _check_ties(ties, options.kinks)
         yield _Block(batch, own, ties, program, options)
 
@@ -233,13 +248,23 @@ def _selected_features(mask: torch.Tensor | None, shape: torch.Size) -> torch.Te
     """Return the indices, in the flattened input, of the features asked for."""
     if mask is None:
         return torch.arange(prod(shape))
-    if mask.dtype != torch.bool or mask.shape != shape:
-        raise InputError(
-            f"`features` must be a boolean mask of shape {tuple(shape)}; got {mask.dtype}, {tuple(mask.shape)}."
-        )
+    is_mask = isinstance(mask, torch.Tensor) and mask.dtype == torch.bool  # pyright: ignore[reportUnnecessaryIsInstance]  # what a user passes
+    if not is_mask or mask.shape != shape:
+        got = f"{mask.dtype}, {tuple(mask.shape)}" if hasattr(mask, "shape") else type(mask).__name__
+        raise InputError(f"`features` must be a boolean mask of shape {tuple(shape)}; got {got}.")
     if not mask.any():
         raise InputError("`features` must select at least one feature; it selects none.")
     return mask.flatten().nonzero()[:, 0]
+
+
+def _narrowed(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Convert finite numbers; raise `InputError` where they do not fit into the type."""
+    narrow = values.to(dtype)
+    if not torch.isfinite(narrow).all():
+        raise InputError(
+            f"derivatives of up to {float(values.abs().max()):.3g} do not fit into {dtype}; ask for a wider `dtype`."
+        )
+    return narrow
 
 
 def _weighted(columns: torch.Tensor, latents: Sequence[int] | torch.Tensor | None) -> torch.Tensor:
@@ -247,7 +272,10 @@ def _weighted(columns: torch.Tensor, latents: Sequence[int] | torch.Tensor | Non
     if latents is None:
         return columns
     count = columns.shape[-1]
-    chosen = torch.as_tensor(latents, device=columns.device)
+    numbers = latents.detach() if isinstance(latents, torch.Tensor) else np.asarray(latents)
+    if isinstance(numbers, np.ndarray) and numbers.dtype.kind not in "iuf":
+        raise InputError(f"`latents` must be a list of indices or of {count} weights; got {latents!r}.")
+    chosen = torch.as_tensor(numbers, device=columns.device)
     if chosen.is_floating_point() and chosen.numel():
         if chosen.shape != (count,) or not torch.isfinite(chosen).all():
             raise InputError(f"`latents` as weights must be {count} finite numbers; got shape {tuple(chosen.shape)}.")

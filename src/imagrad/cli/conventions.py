@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -33,15 +33,18 @@ def add_common_options(parser: ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
 
-def add_fields(parser: ArgumentParser, config: type[Any], *, without: Sequence[str] = ()) -> None:
+def add_fields(parser: ArgumentParser, config: type[Any]) -> None:
     """Add an option for each field of a config dataclass, with its type, default and docstring."""
     texts = {entry.arg_name: entry.description for entry in parse_from_object(config).params}
     types = get_type_hints(config)
     for field in fields(config):
-        if field.name not in without:
-            default = {"required": True} if field.default is MISSING else {"default": field.default}
-            option = f"--{field.name.replace('_', '-')}"
-            parser.add_argument(option, type=types[field.name], help=texts[field.name], **default)
+        option, kind = f"--{field.name.replace('_', '-')}", types[field.name]
+        if field.default is MISSING:
+            parser.add_argument(option, type=kind, required=True, help=texts[field.name])
+        elif kind == tuple[int, ...]:  # as people write it: --hidden 256 128
+            parser.add_argument(option, type=int, nargs="*", default=list(field.default), help=texts[field.name])
+        else:
+            parser.add_argument(option, type=kind, default=field.default, help=texts[field.name])
 
 
 def add_device_option(parser: ArgumentParser) -> None:
@@ -61,16 +64,11 @@ def resolve_device(name: str) -> str:
     """Return the device to compute on; raise `InputError` for one that is not there."""
     import torch
 
-    from imagrad.errors import InputError
+    from imagrad.complexstep.derivatives import check_device
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(
-            f"`device` must be one that this machine has; {name!r} is not: {_first_line(error)}"
-        ) from error
+    check_device(name)
     return name
 
 
@@ -81,10 +79,11 @@ def choose_folder(out: str | None, stem: str) -> Path:
     return Path(out) if out is not None else runs.next_free(Path("runs"), stem)
 
 
+def counted(number: int, noun: str) -> str:
+    """Write "1 image", "2 images"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def say(text: str) -> None:
     """Print to stderr: stdout belongs to the result."""
     print(text, file=sys.stderr, flush=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -13,6 +13,7 @@ from imagrad.cli.conventions import (
     add_data_dir_option,
     add_device_option,
     choose_folder,
+    counted,
     resolve_device,
     say,
 )
@@ -36,7 +37,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--invert", action="store_true", help="Turn dark on bright into bright on dark.")
     parser.add_argument("--norm", default="l2", help="Over the latents: l2 (Eq. 12), l1 or max.")
-    parser.add_argument("--latents", type=list[int] | None, default=None, help="Only these latents, such as [0,5].")
+    parser.add_argument("--latents", type=int, nargs="+", default=None, help="Only these latents, such as 0 5.")
     parser.add_argument("--kinks", default="ad", help='Where there is no derivative: "ad" as autograd, or "raise".')
     parser.add_argument("--seed", type=int, default=0, help="Of what is sampled; the maps themselves draw nothing.")
     parser.add_argument(
@@ -90,9 +91,11 @@ def _open(options: Namespace, shape: tuple[int, int, int]) -> Dataset:
         say(f"note: {note}")
     if dataset.image_shape != shape:
         raise ImageError(
-            f"the network takes images of {shape_text(shape)}; {dataset.name} is {shape_text(dataset.image_shape)}. "
+            f"the network takes images that are {shape_text(shape)}; {dataset.name} is "
+            f"{shape_text(dataset.image_shape)}. "
             "Give --fit resize (stretch), pad (keep proportions, fill the rest) or crop (keep proportions, cut the "
-            "rest); and --invert if it is dark on bright: the digits of MNIST are bright on dark."
+            "rest), each of which turns colour into grey where needed; and --invert if it is dark on bright: "
+            "the digits of MNIST are bright on dark."
         )
     return dataset
 
@@ -153,7 +156,7 @@ def _draw(result: SaliencyResult, dataset: Dataset, out: Path) -> list[str]:
 def _describe(result: dict[str, Any]) -> str:
     images: list[dict[str, Any]] = result["images"]
     lines = [
-        f"explained {len(images)} images with {result['model']}",
+        f"explained {counted(len(images), 'image')} with {result['model']}",
         "image   largest saliency   at row, column   mean saliency   active latents",
     ]
     for number, image in enumerate(images[:_LISTED]):

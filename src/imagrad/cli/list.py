@@ -40,5 +40,8 @@ def _describe(result: dict[str, Any]) -> str:
 
 
 COMMAND = Command(
-    "List what can be named: corruptions, datasets, fits, norms, rules, variants.", _add_arguments, _run, _describe
+    "List what can be named: corruptions, datasets, fits, networks, norms, rules, variants.",
+    _add_arguments,
+    _run,
+    _describe,
 )

@@ -58,6 +58,7 @@ def build_parser() -> ArgumentParser:
         command.add_arguments(subparser)
         add_common_options(subparser)
         commands.add_subcommand(name, subparser, help=command.summary)
+        subparser.prog = f"imagrad {name}"
     return parser
 
 

@@ -14,6 +14,7 @@ from imagrad.cli.conventions import (
     add_device_option,
     add_fields,
     choose_folder,
+    counted,
     resolve_device,
     say,
 )
@@ -34,18 +35,23 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    config = TrainingConfig(**{field.name: options[field.name] for field in fields(TrainingConfig)})
+    values: dict[str, Any] = {field.name: options[field.name] for field in fields(TrainingConfig)}
+    values["hidden"] = tuple(values["hidden"])
+    config = TrainingConfig(**values)
     if options["resume"] and options["out"] is None:
         raise InputError("`resume` needs --out, the run folder to go on with.")
+    from imagrad.runs import refuse_used
     from imagrad.training.data import load_training_data
     from imagrad.training.run import check_config, train
 
     check_config(config)
     device = resolve_device(options["device"])
+    out = choose_folder(options["out"], "train")
+    if not options["resume"]:
+        refuse_used(out)  # before the work, not after it
     data = load_training_data(config, options["data_dir"])
     for note in data.notes:
         say(f"note: {note}")
-    out = choose_folder(options["out"], "train")
     say(f"training on {len(data.images)} images of {data.name}, watching {data.validation_name}; run folder {out}")
     metrics = train(config, data, out, device=device, resume=options["resume"], reporter=progress_reporter(config))
     return {"out": str(out), **metrics}
@@ -87,7 +93,7 @@ def _say_some(epoch: Epoch, epochs: int) -> None:
 def _describe(result: dict[str, Any]) -> str:
     return "\n".join(
         [
-            f"trained {result['epochs']} epochs into {result['out']}",
+            f"trained {counted(result['epochs'], 'epoch')} into {result['out']}",
             f"cross-entropy, training images    {result['loss']:.4f}  (clean input {result['loss_on_clean']:.4f})",
             f"cross-entropy, validation images  {result['validation_loss']:.4f}  "
             f"(clean input {result['validation_loss_on_clean']:.4f})",

@@ -9,10 +9,11 @@ import torch
 
 from imagrad.complexstep.number import Lifted
 from imagrad.complexstep.program import Function, Program, export
-from imagrad.errors import InputError
+from imagrad.errors import DerivativeError, InputError
 
 DEFAULT_STEP = 2.0**-66
-"""A power of two, so that dividing by it is exact; its square is far below the last bit of 1."""
+"""A power of two, so that dividing by it is exact. It must be small against the distance to the nearest singularity,
+such as a denominator kept from zero by 1e-12; for one kept from it by less than 1e-16, take a smaller step."""
 
 SMALLEST_STEP, LARGEST_STEP = 1e-200, 2.0**-53
 MEMORY_BUDGET = 2**30
@@ -33,6 +34,7 @@ def jacobian(
     """
     check_point(point)
     check_step(step)
+    check_budget(memory_budget)
     program = export(function, point, batched=False)
     count = _directions_at_once(program, 1, memory_budget)
     blocks = torch.arange(point.numel()).split(count)
@@ -60,7 +62,17 @@ def push_forward(program: Program, point: torch.Tensor, directions: torch.Tensor
         return program.run(Lifted(real, step * direction)).im
 
     with torch.no_grad():
-        return torch.vmap(imaginary)(directions) / step
+        return checked_finite(torch.vmap(imaginary)(directions) / step)
+
+
+def checked_finite(derivatives: torch.Tensor) -> torch.Tensor:
+    """Return the derivatives; raise `DerivativeError` when one is NaN or infinite."""
+    if not torch.isfinite(derivatives).all():
+        raise DerivativeError(
+            "all derivatives must be finite; some are NaN or infinite. The network overflows, or has a pole, at this "
+            "point: look at its output, and at the scale of its input."
+        )
+    return derivatives
 
 
 def unit_directions(points: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
@@ -72,7 +84,10 @@ def unit_directions(points: torch.Tensor, features: torch.Tensor) -> torch.Tenso
 
 
 def check_point(point: torch.Tensor) -> None:
-    """Raise `InputError` unless `point` is a real floating-point tensor with finite values."""
+    """Raise `InputError` unless `point` is a real floating-point tensor, not empty, with finite values."""
+    if not isinstance(point, torch.Tensor) or point.numel() == 0:  # pyright: ignore[reportUnnecessaryIsInstance]
+        got = f"one of shape {tuple(point.shape)}" if hasattr(point, "shape") else f"a {type(point).__name__}"
+        raise InputError(f"what is differentiated must be a torch.Tensor with at least one element; got {got}.")
     if not point.is_floating_point():
         raise InputError(
             f"what is differentiated must be real floating-point numbers; got {point.dtype}. "
@@ -83,8 +98,24 @@ def check_point(point: torch.Tensor) -> None:
         raise InputError(f"all values must be finite; {count} of {point.numel()} are NaN or infinite.")
 
 
+def check_budget(memory_budget: int) -> None:
+    """Raise `InputError` unless the budget is a positive number of bytes."""
+    if memory_budget < 1:
+        raise InputError(f"`memory_budget` must be a positive number of bytes; got {memory_budget}.")
+
+
+def check_device(name: torch.device | str) -> None:
+    """Raise `InputError` for a device that this machine has not, or on which float64 does not work."""
+    try:
+        if torch.empty(0, device=name).device.type not in ("cpu", "cuda"):
+            raise RuntimeError("only cpu and cuda compute in float64")
+    except (RuntimeError, AssertionError) as error:
+        told = str(error).strip().split("\n", 1)[0]
+        raise InputError(f"`device` must be one that this machine has; {str(name)!r} is not: {told}") from error
+
+
 def check_step(step: float) -> None:
-    """Raise `InputError` for a step at which the complex step is not exact."""
+    """Raise `InputError` for a step so large that h**2 can be seen, or so small that it underflows."""
     if not SMALLEST_STEP <= step <= LARGEST_STEP:
         raise InputError(
             f"`step` must lie between {SMALLEST_STEP:g}, below which it underflows, and 2**-53, above which h**2 "

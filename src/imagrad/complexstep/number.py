@@ -30,6 +30,16 @@ def lifted(value: torch.Tensor) -> Lifted:
     return Lifted(value.real, value.imag)
 
 
+def has_lifted(*values: Any) -> bool:
+    """Say whether any of the values is a lifted number."""
+    return any(isinstance(value, Lifted) for value in values)
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """Multiply a lifted or plain value by a real number."""
+    return Lifted(factor * value.re, factor * value.im) if isinstance(value, Lifted) else factor * value
+
+
 def real_part(value: Any) -> Any:
     """Return the real part of a lifted number; anything else is real already."""
     return value.re if isinstance(value, Lifted) else value

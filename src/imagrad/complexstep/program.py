@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import fx, nn
 from torch._ops import OpOverload
 
-from imagrad.complexstep.number import Lifted
+from imagrad.complexstep.number import Lifted, has_lifted
 from imagrad.complexstep.rules import KINKS, RULES
 from imagrad.errors import EncoderError, ExportError, UnsupportedOperationError
 
@@ -99,8 +102,8 @@ def export(function: Function, example: torch.Tensor, *, batched: bool) -> Progr
     The function and its module are not changed. Raises `ExportError`, `UnsupportedOperationError`, or `EncoderError`
     for a function that returns anything but one tensor.
     """
-    any_number = batched and len(example) > 0
-    if any_number:
+    example = example.detach().contiguous()
+    if batched:
         sample = example if len(example) > 1 else torch.cat([example, example])  # a size of 1 would be taken literally
         program = _export(function, sample, dynamic=True)
         if program.batch is None and _runs_at_another_size(program, sample):
@@ -122,8 +125,10 @@ def _export(function: Function, example: torch.Tensor, *, dynamic: bool) -> Prog
     _check_signature(exported)
     nodes = tuple(node for node in exported.graph.nodes if str(node.target) != _TYPE_ASSERTION)
     (name,) = cast("tuple[str]", exported.graph_signature.user_inputs)
-    program = Program(nodes, _constants(exported), name, None if _takes_any_number(nodes, name) else len(example))
-    _refuse_unsupported(program)
+    batch = None if dynamic and _takes_any_number(nodes, name) else (*example.shape, 1)[0]
+    program = Program(nodes, _constants(exported), name, batch)
+    _refuse_random(program)
+    _refuse_unsupported(program, function)
     return program
 
 
@@ -149,7 +154,7 @@ class _Traced(nn.Module):
         self.train(owner.training if isinstance(owner, nn.Module) else getattr(function, "training", False))
 
     def forward(self, point: torch.Tensor) -> torch.Tensor:
-        return self._function(point)
+        return self._function(point.clone())  # a function that works in place may, on the copy
 
     def train(self, mode: bool = True) -> _Traced:
         """Set the flag of the wrapper alone: the user's network keeps its mode."""
@@ -202,12 +207,22 @@ def _in_double(value: Any) -> Any:
 
 def _apply_rule(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Apply the operation's rule if the input reaches it, else torch's own kernel."""
-    if any(isinstance(value, Lifted) for value in _flat((args, kwargs))):
+    if not has_lifted(*_flat((args, kwargs))):
+        return _apply_native(node, args, kwargs)
+    try:
         return RULES[str(node.target)](*args, **kwargs)
-    return _apply_native(node, args, kwargs)
+    except (TypeError, AttributeError) as error:
+        raise UnsupportedOperationError(
+            f"the complex-step rule of {node.target} does not cover this use of it: {error}. "
+            "Explain a part of the network without it, or widen the rule: see CONTRIBUTING.md."
+        ) from error
 
 
 def _apply_native(node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Run torch's own kernel in float64, also where the traced code asks for a narrower type."""
+    dtype = kwargs.get("dtype")
+    if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
+        kwargs = {**kwargs, "dtype": torch.float64}
     return _in_double(cast("Callable[..., Any]", node.target)(*args, **kwargs))
 
 
@@ -218,39 +233,57 @@ def _flat(values: Any) -> list[Any]:
     return [x for value in values for x in _flat(value)] if isinstance(values, tuple | list) else [values]
 
 
-def _refuse_unsupported(program: Program) -> None:
+def _refuse_random(program: Program) -> None:
+    """Raise `EncoderError` for an operation that draws random numbers, wherever it stands."""
+    for node in program.nodes:
+        if isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags:
+            raise EncoderError(
+                f"an encoder must not draw random numbers; this one does, by {node.target}. "
+                "Call .eval(), or explain the part before it: the mean of a variational encoder, say."
+            )
+
+
+def _refuse_unsupported(program: Program, function: Function) -> None:
     """Raise `UnsupportedOperationError` for the first operation that the input reaches and no rule covers."""
     for node in program.reached:
         is_operation = node.op == "call_function" and isinstance(node.target, OpOverload)
         if node.op != "placeholder" and not (is_operation and str(node.target) in RULES):
-            raise UnsupportedOperationError(_unsupported(node))
+            raise UnsupportedOperationError(_unsupported(node, function))
 
 
-def _unsupported(node: fx.Node) -> str:
+def _unsupported(node: fx.Node, function: Function) -> str:
     """Say which operation has no rule, where it stands, and what can be done."""
     modules = [path for path, _ in (node.meta.get("nn_module_stack") or {}).values() if path]
-    trace = (node.meta.get("stack_trace") or "").strip().splitlines()
-    line = " ".join(part.strip() for part in trace[-2:])
     where = f" in the module {modules[-1].removeprefix('_owner.').removeprefix('_function.')}" if modules else ""
     return (
-        f"the operation {node.target}{where} has no complex-step rule{f' ({line})' if line else ''}; "
-        f"{len(RULES)} operations have one (`imagrad list rules`). Add it in imagrad/complexstep/rules/, "
-        "or explain a part of the network without it."
+        f"the operation {node.target}{where} has no complex-step rule{_source_line(node, function)}. "
+        f"{len(RULES)} operations have one (`imagrad list rules`). Explain a part of the network without it, "
+        "or add a rule: one to three lines, see CONTRIBUTING.md."
     )
+
+
+def _source_line(node: fx.Node, function: Function) -> str:
+    """Quote the innermost line of the user's own code that led to the operation, as far as torch has kept it."""
+    frames = re.findall(r'File "([^"]+)", line (\d+), in .*\n\s*(.*)', node.meta.get("stack_trace") or "")
+    ours = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+    theirs = [frame for frame in frames if not frame[0].startswith(ours)]
+    if theirs:
+        return f" ({theirs[-1][0]}, line {theirs[-1][1]}: {theirs[-1][2]})"
+    code = getattr(function, "__code__", None)
+    return f" (in {code.co_name} of {code.co_filename}, line {code.co_firstlineno})" if code is not None else ""
 
 
 @contextmanager
 def _quiet() -> Generator[None]:
     """Keep torch's own warnings and graph dumps to itself: what export refuses is told by our error."""
-    logger = logging.getLogger("torch")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:
-        logger.setLevel(level)
+        logging.disable(disabled)
 
 
 def _first_line(error: Exception) -> str:

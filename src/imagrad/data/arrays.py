@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +24,16 @@ def load_arrays(path: Path) -> Source:
     Raises `CorruptDataError` for a file that is damaged or holds Python objects, `ImageError` for other shapes.
     """
     try:
-        if path.suffix == ".npy":
+        if path.suffix.lower() == ".npy":
             arrays = {"images": np.load(path, mmap_mode="r", allow_pickle=False)}
         else:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
                 arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise CorruptDataError(f"cannot read {path} as a NumPy file of plain numbers: {error}") from error
+    except (OSError, ValueError, EOFError, NotImplementedError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise CorruptDataError(
+            f"cannot read {path} as a NumPy file of plain numbers ({type(error).__name__}): it is damaged, is none, or "
+            "holds Python objects, which are never loaded. Save it with np.save or np.savez from an array of numbers."
+        ) from error
     images = _with_channel_axis(_pick(arrays, _IMAGE_KEYS, path), path)
     labels = _pick(arrays, _LABEL_KEYS, path) if set(arrays) & set(_LABEL_KEYS) else None
 
@@ -58,7 +62,11 @@ def _with_channel_axis(images: NDArray[np.generic], path: Path) -> NDArray[np.ge
         return images[:, None]
     if images.ndim == 4 and images.shape[1] in (1, 3):
         return images
-    hint = " Move the channels forward: images.transpose(0, 3, 1, 2)." if images.ndim == 4 else ""
+    hints = {
+        2: " One image: add an axis, images[None].",
+        4: " Move the channels forward: images.transpose(0, 3, 1, 2).",
+    }
     raise ImageError(
-        f"images must have shape (n, height, width) or (n, 1 or 3, height, width); {path} has {images.shape}.{hint}"
+        f"images must have shape (n, height, width) or (n, 1 or 3, height, width); {path} has {images.shape}."
+        f"{hints.get(images.ndim, '')}"
     )

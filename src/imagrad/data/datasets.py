@@ -11,7 +11,7 @@ from imagrad.data.fitting import Fit
 from imagrad.data.pictures import load_folder, load_picture
 from imagrad.data.selections import Selection, parse_selection, select
 from imagrad.data.sources import DATASETS, Dataset, Source
-from imagrad.errors import SelectionError, UnknownNameError
+from imagrad.errors import MissingDataError, SelectionError, UnknownNameError
 
 __all__ = ["DATASETS", "Dataset", "load_dataset"]
 
@@ -41,6 +41,10 @@ def _open(selection: Selection, split: str, data_dir: str | None) -> Source:
     if selection.base in DATASETS:
         return DATASETS[selection.base](selection.split or split, data_dir)
     path = Path(selection.base)
+    if not path.exists() and (path.suffix or len(path.parts) > 1):
+        raise MissingDataError(
+            f"there is no file or folder {path}; the data sets known by name: {', '.join(DATASETS)}."
+        )
     if not path.exists():
         raise UnknownNameError(f"{DATASETS.unknown(selection.base)} There is no file or folder of that name either.")
     if selection.split is not None:
@@ -49,4 +53,4 @@ def _open(selection: Selection, split: str, data_dir: str | None) -> Source:
         )
     if path.is_dir():
         return load_folder(path)
-    return load_arrays(path) if path.suffix in ARRAY_SUFFIXES else load_picture(path)
+    return load_arrays(path) if path.suffix.lower() in ARRAY_SUFFIXES else load_picture(path)

@@ -25,6 +25,11 @@ class Fit:
     how: str | None = None
     invert: bool = False
 
+    @property
+    def changes_images(self) -> bool:
+        """Whether there is anything to do."""
+        return self.invert or (self.how is not None and self.shape is not None)
+
 
 def fit_image(image: torch.Tensor, fit: Fit) -> torch.Tensor:
     """Apply `fit` to one image, (channels, height, width) in [0, 1]; the result is in [0, 1] as well."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ SHA256 = {  # of the uncompressed files: the gzip wrapping differs from copy to 
 _LAYOUTS = ("", "mnist", "MNIST/raw")  # the folder itself, a plain sub-folder, torchvision's
 _RETRIES = 1
 _TIMEOUT_SECONDS = 30
+_LONGEST_ANSWER = 160  # of what went wrong with a mirror: requests tells it at great length
 
 
 @DATASETS.register("mnist")
@@ -74,9 +76,8 @@ def fetch(name: str, data_dir: str | None) -> bytes:
     except MissingDataError as error:
         raise MissingDataError(
             f"MNIST is not on this machine: {name} (or {name}.gz) is not in {_listed(folders)}, "
-            f"nor in mnist/ or MNIST/raw/ there. {error} "
-            f"Put the four files into a folder and name it with --data-dir or ${DATA_VARIABLE}, "
-            "or use the embedded data set: digits."
+            f"nor in mnist/ or MNIST/raw/ there. Put the four files into a folder and name it with --data-dir or "
+            f"${DATA_VARIABLE}, or use the embedded data set: digits. {error}"
         ) from error
 
 
@@ -109,8 +110,14 @@ def download(name: str, folder: Path, mirrors: Sequence[str], *, progress: bool 
             return verified_payload(path, name)
         except (RequestException, CorruptDataError, OSError) as error:
             path.unlink(missing_ok=True)  # never leave a bad copy to be found the next time
-            answers.append(f"{mirror}: {error}")
+            answers.append(f"{mirror}: {_shortened(str(error))}")
+    with suppress(OSError):
+        folder.rmdir()  # made for nothing; stays if anything is in it
     raise MissingDataError("Downloading failed: " + "; ".join(answers))
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_ANSWER else text[: _LONGEST_ANSWER - 3] + "..."
 
 
 def _listed(folders: Sequence[Path]) -> str:

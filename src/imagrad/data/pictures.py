@@ -11,6 +11,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from imagrad.data.sources import Raw, Source
 from imagrad.errors import CorruptDataError, ImageError, SelectionError
 
+_NOT_PLAIN = "a picture must be grey or RGB, without transparency"
 _PLAIN_MODES = {"1", "L", "RGB", "I;16", "I;16B", "I;16L"}
 
 
@@ -21,12 +22,13 @@ def picture_suffixes() -> set[str]:
 
 def load_picture(path: Path) -> Source:
     """One picture file."""
-    return Source(1, lambda indices: [read_picture(path) for _ in indices])
+    return Source(1, lambda indices: [read_picture(path) for _ in indices], names=(path.name,))
 
 
 def load_folder(folder: Path) -> Source:
     """All pictures of a folder; if they lie in sub-folders, the names of those are the labels."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".")]
+    everything = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = [path for path in everything if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     suffixes = picture_suffixes()
     pictures = [path for path in files if path.suffix.lower() in suffixes]
     if not pictures:
@@ -35,11 +37,12 @@ def load_folder(folder: Path) -> Source:
         )
     others = sorted({path.suffix or path.name for path in files if path.suffix.lower() not in suffixes})
     left_out = len(files) - len(pictures)
-    notes = (
-        (f"{left_out} files of {folder} are no pictures and were left out: {', '.join(others)}",) if left_out else ()
+    notes = (f"left out of {folder}, because no pictures: {left_out} ({', '.join(others)})",) if left_out else ()
+    label_names, labels = _labels(folder, pictures)
+    names = tuple(str(path.relative_to(folder)) for path in pictures)
+    return Source(
+        len(pictures), lambda indices: [read_picture(pictures[i]) for i in indices], labels, label_names, names, notes
     )
-    names, labels = _labels(folder, pictures)
-    return Source(len(pictures), lambda indices: [read_picture(pictures[i]) for i in indices], labels, names, notes)
 
 
 def _labels(folder: Path, pictures: list[Path]) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
@@ -65,6 +68,11 @@ def read_picture(path: Path) -> Raw:
     """
     try:
         with Image.open(path) as file:
+            frames = getattr(file, "n_frames", 1)
+            if frames > 1:
+                raise ImageError(f"a picture must be one image; {path} has {frames}. Save the one that is meant.")
+            if "transparency" in file.info and file.mode != "P":
+                raise ImageError(f"{_NOT_PLAIN}; {path}: one of its colours is transparent. Flatten it first.")
             picture = ImageOps.exif_transpose(file)
             picture.load()
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
@@ -82,6 +90,4 @@ def _plain(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode in _PLAIN_MODES:
         return picture
     why = "it has transparent pixels" if picture.mode in ("LA", "RGBA") else f"its mode is {picture.mode}"
-    raise ImageError(
-        f"a picture must be grey or RGB, without transparency; {path}: {why}. Flatten or convert it first."
-    )
+    raise ImageError(f"{_NOT_PLAIN}; {path}: {why}. Flatten or convert it first.")

@@ -32,6 +32,8 @@ class Source:
     """Indices to images: one array (k, channels, height, width), or k arrays that may differ in size."""
     labels: NDArray[np.intp] | None = None
     label_names: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    """What each image is called, where it has a name, such as that of its file."""
     notes: tuple[str, ...] = ()
     """What a user should know of how the images were found, one sentence each."""
 
@@ -61,6 +63,11 @@ class Dataset:
         return None if self.source.labels is None else torch.from_numpy(self.source.labels[self.indices])
 
     @property
+    def names(self) -> list[str]:
+        """What each selected image is called: its file's name, or its number in the source."""
+        return [self.source.names[index] if self.source.names else str(index) for index in self.indices]
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """What the labels are called."""
         return self.source.label_names
@@ -78,7 +85,7 @@ class Dataset:
         """
         chosen = self.indices[start:stop]
         raw = self.source.read(chosen)
-        if isinstance(raw, np.ndarray) and self.fit == Fit():
+        if isinstance(raw, np.ndarray) and not self.fit.changes_images:
             return in_unit_range(raw, self.name, chosen)
         images = [
             fit_image(in_unit_range(one[None], self.name, chosen[k : k + 1])[0], self.fit) for k, one in enumerate(raw)
@@ -122,8 +129,9 @@ def in_unit_range(raw: Raw, name: str, numbers: NDArray[np.intp]) -> torch.Tenso
             f"pixels must be uint8, uint16, bool or float in [0, 1]; {name} has {raw.dtype}. "
             "Convert it, so that 0 is the darkest and 1 (or the full scale) the brightest value."
         )
-    check_unit_range(torch.from_numpy(np.ascontiguousarray(raw)), name, numbers)
-    return torch.from_numpy(raw.astype(np.float32))
+    native = np.ascontiguousarray(raw, dtype=raw.dtype.newbyteorder("="))
+    check_unit_range(torch.from_numpy(native), name, numbers)
+    return torch.from_numpy(native.astype(np.float32))
 
 
 def check_unit_range(images: torch.Tensor, name: str, numbers: Sequence[int] | NDArray[np.intp] | None = None) -> None:
@@ -148,6 +156,6 @@ def check_unit_range(images: torch.Tensor, name: str, numbers: Sequence[int] | N
 
 
 def shape_text(shape: Sequence[int]) -> str:
-    """Write an image shape as people say it: "28 x 28" or "3 x 64 x 48"."""
-    sizes = shape[1:] if len(shape) == 3 and shape[0] == 1 else shape
-    return " x ".join(str(size) for size in sizes)
+    """Write an image shape as people say it: "grey 28 x 28", "colour 64 x 48"."""
+    kind = {1: "grey", 3: "colour"}.get(shape[0], f"{shape[0]}-channel")
+    return f"{kind} {shape[1]} x {shape[2]}"

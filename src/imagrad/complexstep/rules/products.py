@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from imagrad.complexstep.number import Lifted, lifted
+from imagrad.complexstep.number import Lifted, has_lifted, lifted, scaled
 from imagrad.complexstep.rules.table import RULES, bilinear, rule
 
 aten = torch.ops.aten
@@ -15,9 +15,12 @@ bilinear(aten.mm.default, aten.bmm.default, aten.mul.Tensor)
 
 
 @rule(aten.addmm.default)
-def addmm(bias: Any, left: Any, right: Any) -> Lifted:
-    """Multiply matrices, then add."""
-    return RULES["aten.add.Tensor"](RULES["aten.mm.default"](left, right), bias)
+def addmm(bias: Any, left: Any, right: Any, *, beta: float = 1, alpha: float = 1) -> Lifted:
+    """Multiply matrices, then add: beta bias + alpha left right."""
+    product = (
+        scaled(RULES["aten.mm.default"](left, right), alpha) if has_lifted(left, right) else alpha * (left @ right)
+    )
+    return RULES["aten.add.Tensor"](product, scaled(bias, beta))
 
 
 @rule(aten.div.Tensor)

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from imagrad.complexstep.number import Lifted, imaginary_part, real_part
-from imagrad.complexstep.rules.table import jointly_linear, linear, rule
-from imagrad.errors import UnsupportedOperationError
+from imagrad.complexstep.rules.table import in_float64, jointly_linear, linear, rule
 
 aten = torch.ops.aten
 
@@ -31,13 +30,9 @@ def concatenate(values: list[Any], axis: int = 0) -> Lifted:
 
 # --- types ---
 @rule(aten._to_copy.default)
-def convert(value: Lifted, *, dtype: torch.dtype | None = None, **options: Any) -> Lifted:
+def convert(value: Lifted, **options: Any) -> Lifted:
     """Convert between floating-point types: nothing to do, all is computed in float64."""
-    if dtype is not None and not dtype.is_floating_point:
-        raise UnsupportedOperationError(
-            f"converting to {dtype} has no complex-step rule: it loses the imaginary part. "
-            "Explain the part of the network before it."
-        )
+    in_float64(options)
     return value
 
 

@@ -9,6 +9,7 @@ import torch
 from torch._ops import OpOverload
 
 from imagrad.complexstep.number import Lifted, imaginary_part, lifted, real_part
+from imagrad.errors import UnsupportedOperationError
 from imagrad.registry import Registry
 
 Rule = Callable[..., Any]
@@ -31,6 +32,7 @@ def linear(*operations: OpOverload) -> None:
     for operation in operations:
 
         def both_parts(value: Lifted, *rest: Any, _operation: OpOverload = operation, **options: Any) -> Lifted:
+            options = in_float64(options)
             return Lifted(_operation(value.re, *rest, **options), _operation(value.im, *rest, **options))
 
         both_parts.__doc__ = "Linear: acts on the real and on the imaginary part."
@@ -63,6 +65,20 @@ def bilinear(*operations: OpOverload) -> None:
 
         product.__doc__ = "Bilinear: (a + ib)(c + id) = (ac - bd) + i(ad + bc)."
         rule(operation)(product)
+
+
+def in_float64(options: dict[str, Any]) -> dict[str, Any]:
+    """Drop a floating-point `dtype` among an operation's options: everything is computed in float64.
+
+    In a narrower type the imaginary part would vanish; another kind of type has none, and is refused.
+    """
+    dtype = options.get("dtype")
+    if dtype is not None and not dtype.is_floating_point:
+        raise UnsupportedOperationError(
+            f"converting to {dtype} has no complex-step rule: it loses the imaginary part. "
+            "Explain the part of the network before it."
+        )
+    return {name: value for name, value in options.items() if name != "dtype"}
 
 
 def analytic(operation: OpOverload, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
