@@ -94,7 +94,7 @@ def test_inset_shows_the_input_upright_at_the_top_left():
 
 def test_colour_bar_has_units_and_titles_are_shown():
     figure = draw(replace(result(corner()), norm="l1"), titles=["label 3"])
-    assert "code units per unit of grey level" in figure.axes[-1].get_ylabel() and "_1" in figure.axes[-1].get_ylabel()
+    assert "code units per unit of pixel value" in figure.axes[-1].get_ylabel() and "_1" in figure.axes[-1].get_ylabel()
     assert figure.axes[0].get_title() == "label 3"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from math import ceil
 from pathlib import Path
@@ -32,6 +32,11 @@ _COLUMNS = 4
 _NOT_COMPUTED = "0.85"  # grey, for features that were not asked for
 _NORM_SYMBOLS = {"l2": r"$\|\partial g/\partial x_i\|_2$", "l1": r"$\|\partial g/\partial x_i\|_1$",
                  "max": r"$\max_j\,|\partial g_j/\partial x_i|$"}  # fmt: skip
+_REDUCTIONS: dict[str, Callable[[Any], Any]] = {
+    "l2": lambda values: np.ma.sqrt((values**2).sum(axis=1)),
+    "sum": lambda values: values.sum(axis=1),
+    "max": lambda values: values.max(axis=1),
+}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 8,
@@ -51,14 +56,18 @@ def draw(
     their "l2" norm, "sum" or "max" for drawing alone. Saved to `path` by its ending (.png, .svg, .pdf) if one is given.
     Raises `InputError` for maps that are no images, or more than 12 of them.
     """
+    if not isinstance(result, SaliencyResult):  # pyright: ignore[reportUnnecessaryIsInstance]  # what a user passes
+        raise InputError(f"`result` must be what `imagrad.saliency` returned; got a {type(result).__name__}.")
     if len(result.maps) > MOST_MAPS:
         raise InputError(f"at most {MOST_MAPS} maps fit into one figure; got {len(result.maps)}. Draw a part of them.")
     maps = _flat_maps(result.maps, channels)
     with _style():
         figure = _contour_figure(maps, result.images, titles)
-        scale = ScalarMappable(BoundaryNorm(shared_levels(maps), _WHITE_TO_RED.N), _WHITE_TO_RED)
-        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n(code units per unit of grey level)"
-        figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, format="%g")
+        levels = shared_levels(maps)
+        scale = ScalarMappable(BoundaryNorm(levels, _WHITE_TO_RED.N), _WHITE_TO_RED)
+        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n(code units per unit of pixel value)"
+        bar = figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, ticks=levels[::2], format="%g")
+        bar.ax.minorticks_off()
     if path is not None:
         save_figure(figure, path)
     return figure
@@ -85,7 +94,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     buffer = io.BytesIO()
     undated = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}.get(suffix, {})
     with _style():
-        figure.savefig(buffer, format=suffix, dpi=160, metadata=undated)
+        figure.savefig(buffer, format=suffix, dpi=200, metadata=undated)
     runs.write_atomically(Path(path), buffer.getvalue())
 
 
@@ -103,19 +112,27 @@ def _style() -> AbstractContextManager[None]:
 
 
 def shared_levels(maps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    """Return round contour levels from 0 to at least the largest value of all maps; from 0 to 1 where all are zero."""
+    """Return round contour levels from 0 to at least the largest value of all maps; from 0 to 1 where all are zero.
+
+    Their number is odd, so that every second one, from the first to the last, can be labelled.
+    """
     largest = float(np.nanmax(maps))
     if largest == 0:
         return np.linspace(0, 1, _LEVELS + 1)
     unit = 10.0 ** np.floor(np.log10(largest))  # the locator takes tiny ranges for none at all
-    levels = MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest / unit)
-    return np.asarray(levels, dtype=np.float64) * unit
+    levels = np.asarray(MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest / unit))
+    if len(levels) % 2 == 0:
+        levels = np.append(levels, 2 * levels[-1] - levels[-2])
+    return levels.astype(np.float64) * unit
 
 
 def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]) -> Figure:
     columns = min(_COLUMNS, len(maps))
     rows = ceil(len(maps) / columns)
-    figure = Figure(figsize=(1.9 * columns + 0.9, 2.0 * rows + 0.15), layout="constrained")
+    height, width = maps.shape[1:]
+    longest = max(height, width)
+    wide, high = 1.9 * max(width / longest, 0.4), 1.9 * max(height / longest, 0.4)  # inches, of one map
+    figure = Figure(figsize=(wide * columns + 0.9, (high + 0.1) * rows + 0.15), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     levels = shared_levels(maps)
     for position, axes in enumerate(grid):
@@ -131,23 +148,33 @@ def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Seq
 
 
 def _contours(axes: Axes, saliency_map: NDArray[np.float64], levels: NDArray[np.float64]) -> None:
-    """Draw one map upright: row 0 at the top, as in the image."""
+    """Draw one map upright: row 0 at the top, each pixel where it is in the image."""
     axes.set_facecolor(_NOT_COMPUTED)
+    height, width = saliency_map.shape
+    across, down = (np.concatenate([[-0.5], np.arange(size), [size - 0.5]]) for size in (width, height))
+    values = np.ma.masked_invalid(np.pad(saliency_map, 1, mode="edge"))  # out to the edges of the outer pixels
     norm = BoundaryNorm(levels, _WHITE_TO_RED.N)
-    axes.contourf(np.ma.masked_invalid(saliency_map), levels=levels, cmap=_WHITE_TO_RED, norm=norm)
-    if np.nanmax(saliency_map) > 0:
-        axes.contour(np.ma.masked_invalid(saliency_map), levels=levels[1:-1:2], colors="0.25", linewidths=0.25)
-    axes.invert_yaxis()
+    axes.contourf(across, down, values, levels=levels, cmap=_WHITE_TO_RED, norm=norm)
+    if values.max() > levels[2]:
+        axes.contour(across, down, values, levels=levels[2:-1:2], colors="0.25", linewidths=0.25)
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(height - 0.5, -0.5)
     axes.set_aspect("equal")
     axes.set_xticks([])
     axes.set_yticks([])
 
 
 def _show_image(axes: Axes, image: torch.Tensor) -> None:
-    """Show an image, (1 or 3, height, width) or (height, width), in its own grey levels or colours."""
-    pixels = image.detach().cpu().numpy()
+    """Show an image, (channels, height, width) or (height, width): 3 channels as colour, others as their mean.
+
+    Values outside [0, 1] are scaled to it.
+    """
+    pixels = image.detach().cpu().double().numpy()
     if pixels.ndim == 3:
-        pixels = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+        pixels = pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels.mean(axis=0)
+    low, high = float(pixels.min()), float(pixels.max())
+    if low < 0 or high > 1:
+        pixels = (pixels - low) / (high - low or 1)
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
     axes.set_xticks([])
     axes.set_yticks([])
@@ -155,15 +182,15 @@ def _show_image(axes: Axes, image: torch.Tensor) -> None:
 
 def _flat_maps(maps: torch.Tensor, channels: str) -> NDArray[np.float64]:
     """Return maps as (n, height, width)."""
-    values = maps.detach().cpu().double().numpy()
-    if values.ndim == 3:
-        return values
-    if values.ndim != 4 or min(values.shape[2:]) < 2:
+    values = np.ma.masked_invalid(maps.detach().cpu().double().numpy())
+    if values.ndim not in (3, 4) or min(values.shape[-2:]) < 2:
         raise InputError(
             f"only maps of images can be drawn, (n, height, width) or (n, channels, height, width) of at least 2 x 2; "
             f"got {values.shape}."
         )
-    reductions = {"l2": np.linalg.norm, "sum": np.sum, "max": np.max}
-    if channels not in reductions:
-        raise InputError(f"`channels` must be one of: {', '.join(reductions)}; got {channels!r}.")
-    return np.asarray(reductions[channels](values, axis=1))
+    if values.mask.all():
+        raise InputError("there is nothing to draw: no feature of these maps was asked for.")
+    if channels not in _REDUCTIONS:
+        raise InputError(f"`channels` must be one of: {', '.join(_REDUCTIONS)}; got {channels!r}.")
+    flat = values if values.ndim == 3 else _REDUCTIONS[channels](values)  # channels not asked for do not count
+    return np.asarray(flat.filled(np.nan))

@@ -89,6 +89,13 @@ def environment() -> dict[str, Any]:
     }
 
 
+def hash_cause(config: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of what decides a network: its sizes, its data, its training but for the number of epochs."""
+    training = {name: value for name, value in config.get("training", {}).items() if name != "epochs"}
+    cause = {"network": config.get("network"), "data": config.get("data"), "training": training}
+    return hashlib.sha256(json.dumps(cause, sort_keys=True).encode()).hexdigest()
+
+
 # --- files ---
 
 
@@ -118,7 +125,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON, atomically."""
-    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+    write_atomically(path, (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:

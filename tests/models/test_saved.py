@@ -17,8 +17,13 @@ def run(tmp_path):
     """A run folder with a small network."""
     config = NetworkConfig("dense", (1, 8, 8), (6,), 3)
     path = runs.create(tmp_path / "run", {"command": "train", "network": config.as_dict()})
-    runs.write_tensors(path / runs.WEIGHTS, build(config, seed=4).state_dict(), {"epochs": 1})
+    write_weights(path, build(config, seed=4).state_dict())
     return path
+
+
+def write_weights(path, tensors):
+    """Write weights as of the run's config."""
+    runs.write_tensors(path / runs.WEIGHTS, tensors, {"epochs": 1, "cause": runs.hash_cause(runs.read_config(path))})
 
 
 def test_load(run):
@@ -69,7 +74,10 @@ def described(**changes):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (described(hidden=[7]), r"do not match its config\.json: decoder\.0\.bias must be \(7,\); it is \(6,\)"),
+        (
+            described(hidden=[7]),
+            r"do not match its config\.json: decoder\.0\.bias must be \(7,\) torch\.float32; it is \(6,\)",
+        ),
         (described(hidden=[]), r"decoder\.0\.bias"),
         (described(hidden=[6, 6]), r"decoder\.2\.bias must be \(6,\)"),
         (described(network="os.system"), "unknown network 'os.system'"),
@@ -78,6 +86,37 @@ def described(**changes):
 )
 def test_config_that_does_not_fit(run, network, message):
     edit(run, network=network)
+    tensors, _ = runs.read_tensors(run / runs.WEIGHTS)
+    write_weights(run, tensors)
+    with pytest.raises(RunFolderError, match=message):
+        load(run)
+
+
+def test_weights_of_another_run_of_the_same_sizes(run, tmp_path):
+    other = runs.create(tmp_path / "other", {**runs.read_config(run), "training": {"seed": 7, "epochs": 3}})
+    write_weights(other, build(NetworkConfig("dense", (1, 8, 8), (6,), 3), seed=7).state_dict())
+    assert load(other).config.latents == 3
+    shutil.copy(other / runs.WEIGHTS, run / runs.WEIGHTS)
+    with pytest.raises(
+        RunFolderError, match=r"do not belong to its config\.json: they were trained with other settings"
+    ):
+        load(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda weight: weight.double(),
+            r"encoder\.1\.bias must be \(6,\) torch\.float32; it is \(6,\) torch\.float64",
+        ),
+        (lambda weight: weight * torch.nan, r"must be finite; decoder\.0\.bias has NaN or infinity"),
+    ],
+)
+def test_weights_of_another_type_or_without_value(run, change, message):
+    tensors, _ = runs.read_tensors(run / runs.WEIGHTS)
+    changed = {k: change(v) if "nan" in message.lower() or k == "encoder.1.bias" else v for k, v in tensors.items()}
+    write_weights(run, changed)
     with pytest.raises(RunFolderError, match=message):
         load(run)
 

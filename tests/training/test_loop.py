@@ -95,6 +95,15 @@ def test_a_loss_that_is_no_number_stops_the_training(images):
         broken.autoencoder.decoder[0].weight[0, 0] = torch.nan
     with pytest.raises(TrainingError, match=r"the loss must stay finite; it became nan in epoch 1.*learning_rate"):
         list(broken.epochs(images, images, silent))
+    assert broken.history == []
+
+
+def test_a_step_that_ruins_the_weights_is_noticed_in_its_epoch(images):
+    """One step: its loss was taken before it, so that only the validation loss shows what it did."""
+    broken = trainer(batch_size=1000, learning_rate=1e30)
+    with pytest.raises(TrainingError, match="the loss must stay finite"):
+        list(broken.epochs(images, images, silent))
+    assert broken.history == []
 
 
 def test_threads_are_set_inside_and_restored_even_after_an_error():

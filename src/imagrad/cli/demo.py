@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import torch
 
 _SHADES = " .:-=+*#%@"
+_TERMINAL = 80  # characters
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -51,7 +52,8 @@ def in_text(image: torch.Tensor, saliency: torch.Tensor) -> str:
     def lines(values: torch.Tensor) -> list[str]:
         grey = values.norm(dim=0)
         shades = (grey / grey.max().clamp(min=1e-12) * (len(_SHADES) - 1)).round().int().tolist()
-        return ["".join(_SHADES[shade] * 2 for shade in row) for row in shades]
+        repeat = 2 if len(shades[0]) * 4 + 6 <= _TERMINAL else 1  # two characters are about as wide as a line is high
+        return ["".join(_SHADES[shade] * repeat for shade in row) for row in shades]
 
     return "\n".join(f"  {left} | {right}" for left, right in zip(lines(image), lines(saliency), strict=True))
 

@@ -49,6 +49,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> dict[str, Any]:
     from imagrad import runs
+    from imagrad.figures import MOST_MAPS
     from imagrad.models.saved import DEFAULT, load
 
     device = resolve_device(options["device"])
@@ -70,10 +71,16 @@ def _run(options: Namespace) -> dict[str, Any]:
         },
     )
     result.save(out / "maps.safetensors")
-    summary = summarise(result)
+    summary = summarise(result, dataset)
     runs.write_json(out / runs.METRICS, summary)
     figures = _draw(result, dataset, out)
-    return {"out": str(out), "model": str(options["model"] or _SHIPPED), **summary, "figures": figures}
+    return {
+        "out": str(out),
+        "model": str(options["model"] or _SHIPPED),
+        **summary,
+        "drawn": min(MOST_MAPS, len(dataset)),
+        "figures": figures,
+    }
 
 
 def _open(options: Namespace, shape: tuple[int, int, int]) -> Dataset:
@@ -122,14 +129,17 @@ def _advance(bar: tqdm[Any], count: int) -> None:
     bar.update(count)
 
 
-def summarise(result: SaliencyResult) -> dict[str, Any]:
+def summarise(result: SaliencyResult, dataset: Dataset) -> dict[str, Any]:
     """Put a result into numbers: each image's largest value and where it is, and what was met on the way."""
     _, _, height, width = result.maps.shape
     images: list[dict[str, Any]] = []
-    for saliency_map, codes in zip(result.maps, result.codes, strict=True):
+    labels = [None] * len(dataset) if dataset.labels is None else [dataset.label_names[k] for k in dataset.labels]
+    for name, label, saliency_map, codes in zip(dataset.names, labels, result.maps, result.codes, strict=True):
         position = int(saliency_map.argmax())
         images.append(
             {
+                "image": name,
+                "label": label,
                 "largest": float(saliency_map.max()),
                 "channel": position // (height * width),
                 "row": position // width % height,
@@ -148,26 +158,30 @@ def _draw(result: SaliencyResult, dataset: Dataset, out: Path) -> list[str]:
     from imagrad.figures import MOST_MAPS, draw, save_png_and_svg
 
     shown = replace(result, maps=result.maps[:MOST_MAPS], images=result.images[:MOST_MAPS])
-    names, labels = dataset.label_names, dataset.labels
-    titles = [] if labels is None else [f"label {names[label]}" for label in labels[:MOST_MAPS].tolist()]
-    return [str(path) for path in save_png_and_svg(draw(shown, titles=titles), out / "figures", "saliency")]
+    figure = draw(shown, titles=dataset.titles[:MOST_MAPS])
+    return [str(path) for path in save_png_and_svg(figure, out / "figures", "saliency")]
 
 
 def _describe(result: dict[str, Any]) -> str:
     images: list[dict[str, Any]] = result["images"]
+    width = max(len("image"), *(len(image["image"]) for image in images[:_LISTED]))
     lines = [
         f"explained {counted(len(images), 'image')} with {result['model']}",
-        "image   largest saliency   at row, column   mean saliency   active latents",
+        f"{'image':{width}}   largest saliency   at row, column   mean saliency   active latents",
     ]
-    for number, image in enumerate(images[:_LISTED]):
+    for image in images[:_LISTED]:
         place = f"{image['row']}, {image['column']}"
         numbers = f"{image['mean']:13.4f}   {image['active_latents']:14d}"
-        lines.append(f"{number:5d}   {image['largest']:16.4f}   {place:>14}   {numbers}")
+        lines.append(f"{image['image']:>{width}}   {image['largest']:16.4f}   {place:>14}   {numbers}")
     if len(images) > _LISTED:
         lines.append(f"... and {len(images) - _LISTED} more in {result['out']}/metrics.json")
     for operation, count in result["ties"].items():
         lines.append(
             f"note: {operation} stood exactly at its kink {count} times; there the derivative is autograd's choice"
+        )
+    if len(images) > result["drawn"]:
+        lines.append(
+            f"note: the figure shows the first {result['drawn']} of {len(images)} maps; maps.safetensors has all"
         )
     return "\n".join([*lines, f"maps, numbers and figures: {result['out']}", *result["figures"]])
 

@@ -7,7 +7,6 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
@@ -33,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen: Namespace = options[name]
     try:
         result = COMMANDS[name].run(chosen)
+        print(json.dumps(result) if chosen["json"] else COMMANDS[name].describe(result), flush=True)
+    except BrokenPipeError:  # whoever was reading has read enough
+        sys.stdout = None  # nothing is left to flush at the end
+        return 1
     except ImagradError as error:
         return _fail(f"imagrad {name}: error: {error}", error.exit_code, debug=chosen["debug"])
     except KeyboardInterrupt:
@@ -40,7 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # the last line of defence: still one line, not a page
         told = f"imagrad {name}: unexpected {type(error).__name__}: {error} (--debug shows where; please report it)"
         return _fail(told, 1, debug=chosen["debug"])
-    _print(json.dumps(result) if chosen["json"] else COMMANDS[name].describe(result))
     return 0
 
 
@@ -67,10 +69,6 @@ def _fail(message: str, code: int, *, debug: bool) -> int:
         traceback.print_exc()
     print(message, file=sys.stderr)
     return code
-
-
-def _print(text: Any) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

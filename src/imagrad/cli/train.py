@@ -63,8 +63,12 @@ def progress_reporter(config: TrainingConfig) -> Reporter:
 
     from imagrad.training.run import Reporter
 
+    def start(epochs: int) -> None:
+        if epochs:
+            say(f"going on after epoch {epochs} of {config.epochs}")
+
     if not sys.stderr.isatty():
-        return Reporter(epoch=lambda epoch: _say_some(epoch, config.epochs))
+        return Reporter(start, epoch=lambda epoch: _say_some(epoch, config.epochs))
     bar: tqdm[Any] = tqdm(total=0, unit="step", dynamic_ncols=True)
     validation = "-"
 
@@ -82,7 +86,7 @@ def progress_reporter(config: TrainingConfig) -> Reporter:
         if epoch.number == config.epochs:
             bar.close()
 
-    return Reporter(progress, epoch_done)
+    return Reporter(start, progress, epoch_done)
 
 
 def _say_some(epoch: Epoch, epochs: int) -> None:

@@ -68,6 +68,13 @@ class Dataset:
         return [self.source.names[index] if self.source.names else str(index) for index in self.indices]
 
     @property
+    def titles(self) -> list[str]:
+        """What to write above each image in a figure: its label, or else its name."""
+        if self.labels is None:
+            return self.names
+        return [f"label {self.label_names[label]}" for label in self.labels.tolist()]
+
+    @property
     def label_names(self) -> tuple[str, ...]:
         """What the labels are called."""
         return self.source.label_names

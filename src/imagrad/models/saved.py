@@ -28,20 +28,25 @@ def load(path: str | Path | None = None, device: str | torch.device = "cpu") -> 
         raise RunFolderError(f"{folder} holds no network; it was made by `imagrad {config.get('command', '?')}`.")
     if not (folder / runs.WEIGHTS).is_file():
         raise RunFolderError(f"{folder} has no {runs.WEIGHTS} yet: its training ended before the first epoch did.")
-    tensors, _ = runs.read_tensors(folder / runs.WEIGHTS)
+    tensors, facts = runs.read_tensors(folder / runs.WEIGHTS)
+    if facts.get("cause") != runs.hash_cause(config):
+        raise RunFolderError(
+            f"the weights of {folder} do not belong to its {runs.CONFIG}: they were trained with other settings. "
+            "Restore the file that was changed or exchanged, or train again."
+        )
     try:
         autoencoder = build(config_from_dict(config["network"]), seed=0)
     except InputError as error:
         raise RunFolderError(f"{folder / runs.CONFIG}: {error}") from error
-    _check_fit(autoencoder, tensors, folder)
+    check_fit(autoencoder, tensors, folder)
     autoencoder.load_state_dict(tensors)
     return autoencoder.to(device).eval().requires_grad_(False)
 
 
-def _check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
     """Raise `RunFolderError`, naming the first difference, unless the weights are those of the network."""
-    wanted = {name: tuple(value.shape) for name, value in autoencoder.state_dict().items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    wanted = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in autoencoder.state_dict().items()}
+    found = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in tensors.items()}
     for name in sorted(wanted | found):
         if wanted.get(name) != found.get(name):
             raise RunFolderError(
@@ -49,3 +54,5 @@ def _check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], 
                 f"{wanted.get(name, 'absent')}; it is {found.get(name, 'absent')}. "
                 "Restore the file that was changed, or train again."
             )
+        if not torch.isfinite(tensors[name]).all():
+            raise RunFolderError(f"the weights of {folder} must be finite; {name} has NaN or infinity. Train again.")

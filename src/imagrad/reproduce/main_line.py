@@ -50,12 +50,13 @@ def run_main_line(
     announce("explaining the first test images")
     result = saliency(autoencoder.encode, images[:_SHOWN_MAPS])
     result.save(out / "maps.safetensors")
+    noise = f"{config.noise} noise\n$\\kappa$ = {config.kappa:g}"
     drawn = {
-        "figure-5-corruption": draw_image_rows({"clean": images, "corrupted": corrupted}),
+        "figure-5-corruption": draw_image_rows({"clean": images, noise: corrupted}),
         "figure-6-reconstruction": draw_image_rows(
-            {"original": images, "corrupted": corrupted, "reconstructed": reconstructed}
+            {"original": images, "reconstructed\nfrom the noisy": reconstructed}
         ),
-        "figure-7-saliency": draw(result),
+        "figure-7-saliency": draw(result, titles=data.validation_titles[:_SHOWN_MAPS]),
     }
     figures = [path for name, figure in drawn.items() for path in save_png_and_svg(figure, out / "figures", name)]
     metrics |= {"largest_saliency": [float(saliency_map.max()) for saliency_map in result.maps], "ties": result.ties}

@@ -8,14 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 
 from imagrad import runs
-from imagrad.errors import InputError
+from imagrad.errors import InputError, RunFolderError
 from imagrad.training.loop import Epoch, Trainer
 
 CHECKPOINT = "checkpoint.safetensors"
 LOG = "log.csv"
 
 
-def save(trainer: Trainer, out: Path) -> None:
+def save(trainer: Trainer, out: Path, cause: str) -> None:
     """Write checkpoint, weights and log; each file is whole at any moment, and the checkpoint alone resumes."""
     weights = trainer.autoencoder.state_dict()
     history = [asdict(epoch) for epoch in trainer.history]
@@ -25,8 +25,8 @@ def save(trainer: Trainer, out: Path) -> None:
         for name, value in state.items()
     }
     tensors = {f"network.{name}": value for name, value in weights.items()} | moments
-    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history})
-    runs.write_tensors(out / runs.WEIGHTS, weights, {"epochs": len(history)})
+    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history, "cause": cause})
+    runs.write_tensors(out / runs.WEIGHTS, weights, {"epochs": len(history), "cause": cause})
     rows = io.StringIO()
     writer = csv.DictWriter(rows, history[0], lineterminator="\n")
     writer.writeheader()
@@ -40,14 +40,19 @@ def restore(trainer: Trainer, out: Path) -> None:
         return
     tensors, facts = runs.read_tensors(out / CHECKPOINT)
     weights = {name.removeprefix("network."): value for name, value in tensors.items() if name.startswith("network.")}
-    trainer.autoencoder.load_state_dict(weights)
+    try:
+        trainer.autoencoder.load_state_dict(weights)
+        trainer.history = [Epoch(**epoch) for epoch in facts["history"]]
+    except (RuntimeError, KeyError, TypeError) as error:
+        raise RunFolderError(
+            f"{out / CHECKPOINT} is not the checkpoint of this run: it holds other tensors."
+        ) from error
     state = trainer.optimizer.state_dict()
     for name, value in tensors.items():
         if name.startswith("adam."):
             _, index, moment = name.split(".", 2)
             state["state"].setdefault(int(index), {})[moment] = value
     trainer.optimizer.load_state_dict(state)
-    trainer.history = [Epoch(**epoch) for epoch in facts["history"]]
     if len(trainer.history) > trainer.config.epochs:
         raise InputError(
             f"`epochs` must be at least the {len(trainer.history)} that {out} has already; got {trainer.config.epochs}."

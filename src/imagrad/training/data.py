@@ -24,6 +24,8 @@ class TrainingData:
     validation_name: str
     validation: torch.Tensor
     facts: dict[str, Any]
+    validation_titles: tuple[str, ...] = ()
+    """What each validation image shows, for a figure: its label or its name."""
     notes: tuple[str, ...] = ()
 
 
@@ -44,7 +46,9 @@ def load_training_data(config: TrainingConfig, data_dir: str | None = None) -> T
             f"{tuple(images.shape[1:])}."
         )
     facts = {"train": _facts(dataset), "validation": _facts(watched)}
-    return TrainingData(dataset.name, images, watched.name, validation, facts, dataset.source.notes)
+    return TrainingData(
+        dataset.name, images, watched.name, validation, facts, tuple(watched.titles), dataset.source.notes
+    )
 
 
 def _test_counterpart(text: str) -> str:
@@ -65,7 +69,8 @@ def _hold_out(dataset: Dataset, images: torch.Tensor) -> TrainingData:
     watched[-1] |= len(images) < _HELD_OUT
     facts = {"train": {**_facts(dataset), "held_out": f"every {_HELD_OUT}th image, for validation"}}
     name = f"every {_HELD_OUT}th image of {dataset.name}"
-    return TrainingData(dataset.name, images[~watched], name, images[watched], facts, dataset.source.notes)
+    titles = tuple(title for title, held_out in zip(dataset.titles, watched.tolist(), strict=True) if held_out)
+    return TrainingData(dataset.name, images[~watched], name, images[watched], facts, titles, dataset.source.notes)
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

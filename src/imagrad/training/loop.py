@@ -46,7 +46,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Put the network and its optimiser into Fabric's hands."""
-        self.fabric = Fabric(accelerator="cuda" if self.device.startswith("cuda") else "cpu", devices=1)
+        device = torch.device(self.device)
+        self.fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
         optimizer = torch.optim.Adam(
             self.autoencoder.parameters(), lr=self.config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True
         )  # Table 2
@@ -60,7 +61,8 @@ class Trainer:
             while len(self.history) < self.config.epochs:
                 number = len(self.history) + 1
                 loss = self._train_epoch(images, number, progress)
-                self.history.append(Epoch(number, loss, self.evaluate(validation, self.config.kappa)))
+                validation_loss = check_finite(self.evaluate(validation, self.config.kappa), number)
+                self.history.append(Epoch(number, loss, validation_loss))
                 yield self.history[-1]
 
     def _train_epoch(self, images: torch.Tensor, number: int, progress: Progress) -> float:
@@ -77,7 +79,7 @@ class Trainer:
             total += self._step(loss_of, corrupt(clean, self.config.kappa, noise), clean) * len(batch)
             seen += len(batch)
             if step % _REPORT_EVERY == 0 or step == len(batches):
-                progress(number, step, len(batches), self._finite(float(total) / seen, number, step))
+                progress(number, step, len(batches), check_finite(float(total) / seen, number))
         return float(total) / seen
 
     def _step(self, loss_of: Loss, corrupted: torch.Tensor, clean: torch.Tensor) -> torch.Tensor:
@@ -87,14 +89,6 @@ class Trainer:
         self.fabric.backward(loss)
         self.optimizer.step()
         return loss.detach()
-
-    def _finite(self, loss: float, epoch: int, step: int) -> float:
-        if not np.isfinite(loss):
-            raise TrainingError(
-                f"the loss must stay finite; it became {loss} in epoch {epoch}, at most {_REPORT_EVERY} steps before "
-                f"step {step}. The last saved epoch is untouched. A smaller `learning_rate` is the usual cure."
-            )
-        return loss
 
     @torch.no_grad()
     def evaluate(self, images: torch.Tensor, kappa: float) -> float:
@@ -109,6 +103,16 @@ class Trainer:
         for clean in images.to(self.fabric.device).split(_EVALUATION_BATCH):
             total += float(cross_entropy(self.model.logits(corrupt(clean, kappa, noise)), clean)) * len(clean)
         return total / len(images)
+
+
+def check_finite(loss: float, epoch: int) -> float:
+    """Return the loss; raise `TrainingError` when it is no finite number."""
+    if not np.isfinite(loss):
+        raise TrainingError(
+            f"the loss must stay finite; it became {loss} in epoch {epoch}. What was saved before is untouched. "
+            "A smaller `learning_rate` is the usual cure."
+        )
+    return loss
 
 
 def generator(seed: int, purpose: int, epoch: int, device: torch.device | str = "cpu") -> torch.Generator:

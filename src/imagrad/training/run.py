@@ -24,6 +24,8 @@ from imagrad.training.losses import VARIANTS
 class Reporter:
     """Where a run tells how it goes on; the core itself prints nothing."""
 
+    start: Callable[[int], None] = lambda epochs: None
+    """Called once with the number of epochs that are done already: 0, or more after `resume`."""
     progress: Progress = lambda epoch, step, steps, loss: None
     epoch: Callable[[Epoch], None] = lambda epoch: None
 
@@ -47,18 +49,19 @@ def train(
         "network": network.as_dict() | {"image_shape": [channels, height, width], "hidden": list(config.hidden)},
         "data": data.facts,
     }
-    if resume:
-        _check_resumable(out, settings)
-        runs.remove_leftovers(out)
-        runs.write_json(out / runs.CONFIG, {"format": runs.FORMAT, **settings})  # `epochs` may have grown
-    else:
-        runs.create(out, settings)
     trainer = Trainer(build(network, config.seed), config, device)
     if resume:
+        _check_resumable(out, settings)
         restore(trainer, out)
+        runs.remove_leftovers(out)
+        runs.write_json(out / runs.CONFIG, {"format": runs.FORMAT, **settings})  # `epochs` may have grown
+        runs.write_json(out / runs.ENVIRONMENT, runs.environment())
+    else:
+        runs.create(out, settings)
     reporter = reporter or Reporter()
+    reporter.start(len(trainer.history))
     for epoch in trainer.epochs(data.images, data.validation, reporter.progress):
-        save(trainer, out)
+        save(trainer, out, runs.hash_cause(settings))
         reporter.epoch(epoch)
     metrics = _metrics(trainer, data)
     runs.write_json(out / runs.METRICS, metrics)
