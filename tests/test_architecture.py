@@ -32,15 +32,11 @@ def modules(source):
 
 
 def imports_of(path, name, known):
-    """List the imagrad modules that a file imports when it is run, in functions too."""
+    """List the imagrad modules that a file imports when it is run, in functions too; the front door counts as one."""
     found = set()
     tree = ast.parse(path.read_text())
-    type_only = {
-        id(inner)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for inner in ast.walk(node)
-    }
+    guards = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+    type_only = {id(inner) for guard in guards for statement in guard.body for inner in ast.walk(statement)}
     for node in ast.walk(tree):
         if id(node) in type_only:
             continue
@@ -51,6 +47,8 @@ def imports_of(path, name, known):
             found |= {
                 f"{node.module}.{a.name}" if f"{node.module}.{a.name}" in known else node.module for a in node.names
             }
+        elif isinstance(node, ast.Call) and "import_module" in ast.unparse(node.func):
+            found |= {part.value for part in ast.walk(node) if isinstance(part, ast.Constant) and part.value in known}
     return {module for module in found if module.split(".")[0] == PACKAGE and module in known}
 
 
@@ -73,6 +71,8 @@ def faults(source):
             continue
         if name.rsplit(".", 1)[-1] in FORBIDDEN_NAMES:
             found.append(f"{name} does not name its subject")
+        if PACKAGE in imported and floor[room(name)] < floor["cli"]:
+            found.append(f"{name} goes through the front door, which leads to every floor")
         for other in imported - {PACKAGE}:
             if room(other) != room(name) and floor.get(room(other), 99) >= floor[room(name)]:
                 found.append(f"{name} imports {other}, which is not below it")
@@ -105,6 +105,10 @@ def test_floors_hold():
         ({"data/a.py": "import imagrad.models.b", "models/b.py": ""}, "imagrad.data.a imports imagrad.models.b"),
         ({"data/a.py": "def f():\n    from imagrad import figures"}, "imagrad.data.a imports imagrad.figures"),
         ({"data/a.py": "from imagrad.data import b", "data/b.py": "import imagrad.data.a"}, "in a circle"),
+        ({"data/a.py": "import imagrad\nimagrad.draw(1)"}, "imagrad.data.a goes through the front door"),
+        ({"data/a.py": "from imagrad import saliency"}, "imagrad.data.a goes through the front door"),
+        ({"data/a.py": "import_module('imagrad.figures')"}, "imagrad.data.a imports imagrad.figures"),
+        ({"data/a.py": "if TYPE_CHECKING:\n    x = 1\nelse:\n    import imagrad.figures"}, "imports imagrad.figures"),
         ({"attic/a.py": ""}, "imagrad.attic.a stands on no floor"),
         ({"data/utils.py": ""}, "does not name its subject"),
     ],
@@ -116,6 +120,13 @@ def test_planted_fault_is_found(tmp_path, files, fault):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
     assert any(fault in found for found in faults(tmp_path / PACKAGE))
+
+
+def test_imports_for_types_alone_are_no_fault(tmp_path):
+    for file, text in {"__init__": "", "figures": "", "runs": "if TYPE_CHECKING:\n    import imagrad.figures"}.items():
+        (tmp_path / PACKAGE).mkdir(exist_ok=True)
+        (tmp_path / PACKAGE / f"{file}.py").write_text(text)
+    assert faults(tmp_path / PACKAGE) == []
 
 
 def test_files_and_functions_stay_small():

@@ -53,15 +53,18 @@ def test_zero_is_white_and_the_largest_is_dark_red():
 
 def test_levels_are_shared_so_that_maps_can_be_compared():
     figure = draw(result(torch.cat([corner(), 3 * corner()])))
-    first, second = (axes.collections[0].levels for axes in figure.axes[:2])
-    assert np.array_equal(first, second)
-    assert first[0] == 0 and first[-1] >= 6
+    first, second = (axes.collections[0] for axes in figure.axes[:2])
+    assert np.array_equal(first.levels, second.levels)
+    assert np.array_equal(first.get_facecolor(), second.get_facecolor()), "the same value has the same colour"
+    assert first.levels[0] == 0 and first.levels[-1] >= 6
+    assert figure.axes[-1].get_yticks()[-1] == first.levels[-1], "the top of the bar is labelled"
 
 
 @pytest.mark.parametrize("largest", [0.0, 1e-9, 0.37, 5.0, 1234.5])
 def test_levels_cover_every_value(largest):
     levels = shared_levels(np.array([[0.0, largest]]))
-    assert levels[0] == 0 and levels[-1] >= largest and np.all(np.diff(levels) > 0)
+    assert levels[0] == 0 and largest <= levels[-1] <= max(1.35 * largest, 1e-3 if largest else 1)
+    assert np.all(np.diff(levels) > 0) and len(levels) % 2 == 1
 
 
 def test_all_zero_maps_are_drawn_white():
@@ -119,6 +122,42 @@ def test_channels_are_reduced_for_drawing(channels, expected):
 def test_what_cannot_be_drawn(maps, options, message):
     with pytest.raises(InputError, match=message):
         draw(result(maps), **options)
+
+
+def test_each_pixel_is_where_it_is_in_the_image():
+    """The map reaches from edge to edge of the outer pixels, as `imshow` draws the image."""
+    axes = draw(result(torch.rand(1, 1, 8, 6))).axes[0]
+    assert axes.get_xlim() == (-0.5, 5.5) and axes.get_ylim() == (7.5, -0.5)
+    box = axes.collections[0].get_datalim(axes.transData)
+    assert (box.x0, box.x1, box.y0, box.y1) == pytest.approx((-0.5, 5.5, -0.5, 7.5))
+
+
+@pytest.mark.parametrize("shape", [(10, 60), (60, 10)])
+def test_long_images_make_long_figures(shape):
+    width, height = draw(result(torch.rand(4, 1, *shape))).get_size_inches()
+    assert (width > 4 * height) == (shape == (10, 60))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_images_of_any_number_of_channels(channels):
+    images = torch.rand(1, channels, 5, 5) * 3 - 1  # outside [0, 1] as well: standardised input
+    (inset,) = draw(result(torch.rand(1, channels, 5, 5), images)).axes[0].child_axes
+    shown = np.asarray(inset.images[0].get_array())
+    assert shown.shape == ((5, 5, 3) if channels == 3 else (5, 5))
+    assert shown.min() == pytest.approx(0) and shown.max() == pytest.approx(1)
+
+
+def test_channels_that_were_not_asked_for_do_not_count():
+    values = torch.full((1, 2, 4, 4), torch.nan)
+    with pytest.raises(InputError, match="there is nothing to draw"):
+        draw(result(values))
+    values[:, 0] = 3.0
+    assert draw(result(values, torch.rand(1, 3, 4, 4))).axes[0].collections[0].zmax == pytest.approx(3.0)
+
+
+def test_only_results_can_be_drawn():
+    with pytest.raises(InputError, match=r"`result` must be what `imagrad\.saliency` returned; got a Tensor"):
+        draw(torch.zeros(1, 1, 4, 4))
 
 
 def test_png_and_svg_are_whole_and_the_same_each_time(tmp_path):

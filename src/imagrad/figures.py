@@ -120,10 +120,10 @@ def shared_levels(maps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     if largest == 0:
         return np.linspace(0, 1, _LEVELS + 1)
     unit = 10.0 ** np.floor(np.log10(largest))  # the locator takes tiny ranges for none at all
-    levels = np.asarray(MaxNLocator(_LEVELS, steps=[1, 2, 2.5, 5, 10]).tick_values(0, largest / unit))
-    if len(levels) % 2 == 0:
-        levels = np.append(levels, 2 * levels[-1] - levels[-2])
-    return levels.astype(np.float64) * unit
+    locators = [MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]) for count in range(_LEVELS - 4, _LEVELS + 5)]
+    choices = [np.asarray(locator.tick_values(0, largest / unit), dtype=np.float64) for locator in locators]
+    odd = [x if len(x) % 2 else np.append(x, 2 * x[-1] - x[-2]) for x in choices]
+    return min(odd, key=lambda levels: (levels[-1], abs(len(levels) - _LEVELS - 1))) * unit
 
 
 def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]) -> Figure:

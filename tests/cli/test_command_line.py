@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import pty
+import re
 import shutil
 import signal
 import struct
@@ -233,6 +234,12 @@ def test_explain_makes_a_run_folder(trained, capsys):
     metrics = runs.read_json(folder / "metrics.json")
     row, column = metrics["images"][1]["row"], metrics["images"][1]["column"]
     assert float(result.maps[1, 0, row, column]) == metrics["images"][1]["largest"] == float(result.maps[1].max())
+    assert metrics["images"][1]["mean"] == pytest.approx(float(result.maps[1].mean()))
+    assert metrics["images"][1]["active_latents"] == int((result.codes[1] > 0).sum())
+    labels = imagrad.load_dataset("digits:test[:3]").labels.tolist()
+    assert [image["label"] for image in metrics["images"]] == [str(label) for label in labels]
+    svg = (folder / "figures/saliency.svg").read_text()
+    assert re.findall(r"label (\d)", svg) == [str(label) for label in labels]
     with Image.open(folder / "figures/saliency.png") as picture:
         assert picture.size[0] > 300
 
@@ -256,6 +263,40 @@ def test_explain_options_reach_the_map(trained, capsys):
     images = imagrad.load_dataset("digits:test[:2]").images()
     expected = imagrad.saliency(network.encode, images, norm="max", latents=[0, 3])
     assert torch.equal(imagrad.load_result("e/maps.safetensors").maps, expected.maps)
+
+
+def test_explain_names_the_pictures_of_a_folder(trained, capsys):
+    for name in ("b/two.png", "a/one.png"):
+        runs.Path(f"pictures/{name}").parent.mkdir(parents=True)
+        Image.new("L", (8, 8), 90).save(f"pictures/{name}")
+    code, out, _ = run(capsys, "explain", str(trained), "--data", "pictures")
+    assert code == 0 and [line.split()[0] for line in out.splitlines()[2:4]] == ["a/one.png", "b/two.png"]
+
+
+def test_explain_says_how_many_maps_its_figure_shows(trained, capsys):
+    code, out, _ = run(capsys, "explain", str(trained), "--data", "digits:test[:14]")
+    assert code == 0 and "note: the figure shows the first 12 of 14 maps; maps.safetensors has all" in out
+
+
+def test_kinks_reach_the_map(trained, capsys):
+    shutil.copytree(trained, "tied")
+    folder = runs.Path("tied")
+    tensors, facts = runs.read_tensors(folder / "weights.safetensors")
+    tensors["encoder.1.bias"].zero_()  # every unit stands at its kink for a black image
+    runs.write_tensors(folder / "weights.safetensors", tensors, facts)
+    np.save("black.npy", np.zeros((1, 8, 8)))
+    code, out, _ = run(capsys, "explain", "tied", "--data", "black.npy")
+    assert code == 0 and "note: aten.relu.default stood exactly at its kink 128 times" in out
+    code, _, err = run(capsys, "explain", "tied", "--data", "black.npy", "--kinks", "raise")
+    assert code == 1 and "these images stand exactly at a kink" in last_line(err)
+
+
+def test_output_that_cannot_be_written_is_one_line(trained):
+    command = [sys.executable, "-m", "imagrad", "list"]
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert done.stderr.startswith("imagrad list: unexpected OSError: [Errno 28] No space left on device")
 
 
 def photo():

@@ -72,6 +72,19 @@ def test_steps_that_are_not_exact_are_refused(step):
         jacobian(torch.tanh, torch.zeros(2), step=step)
 
 
+def test_the_step_must_be_small_against_the_distance_to_a_pole():
+    """1 / (x + 1e-16) at 0: seen with the default step, gone with a smaller one (docs/saliency.md)."""
+    x, exact = torch.zeros(1, dtype=torch.float64), -1e32
+    found = {step: float(jacobian(lambda v: 1 / (v + 1e-16), x, step=step)) for step in (2.0**-66, 1e-100)}
+    assert found[1e-100] == pytest.approx(exact, rel=1e-14)
+    assert 1e-9 < abs(found[2.0**-66] / exact - 1) < 1e-7
+
+
+def test_memory_budget_must_be_positive():
+    with pytest.raises(InputError, match="`memory_budget` must be a positive number of bytes; got -5"):
+        jacobian(torch.tanh, torch.zeros(2), memory_budget=-5)
+
+
 matrices = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))
 
 

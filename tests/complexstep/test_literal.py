@@ -1,11 +1,13 @@
 """The paper's loop against hand arithmetic, a closed form and autograd."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from imagrad.complexstep import jacobian, literal_jacobian
-from imagrad.errors import InputError
+from imagrad.errors import DerivativeError, EncoderError, InputError
 
 
 def test_worked_example_of_section_4():
@@ -68,3 +70,31 @@ def test_bad_points(differentiate):
         differentiate(torch.tanh, torch.zeros(2, dtype=torch.complex64))
     with pytest.raises(InputError, match="all values must be finite; 1 of 2 are NaN or infinite"):
         differentiate(torch.relu, torch.tensor([0.0, torch.nan]))
+    with pytest.raises(InputError, match=r"with at least one element; got one of shape \(0, 3\)"):
+        differentiate(torch.relu, torch.zeros(0, 3))
+    with pytest.raises(InputError, match=r"must be a torch\.Tensor with at least one element; got a list"):
+        differentiate(torch.relu, [1.0, 2.0])
+
+
+@pytest.mark.parametrize("differentiate", [literal_jacobian, jacobian])
+def test_a_point_without_axes(differentiate):
+    found = differentiate(torch.exp, torch.tensor(0.5, dtype=torch.float64))
+    assert found.shape == () and float(found) == pytest.approx(math.exp(0.5), rel=1e-15)
+
+
+@pytest.mark.parametrize("differentiate", [literal_jacobian, jacobian])
+def test_what_overflows_is_refused(differentiate):
+    with pytest.raises(DerivativeError, match="all derivatives must be finite"):
+        differentiate(torch.exp, torch.tensor([800.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("differentiate", [literal_jacobian, jacobian])
+def test_random_functions_are_refused(differentiate):
+    with pytest.raises(EncoderError, match="must not draw random numbers"):
+        differentiate(lambda x: x * torch.rand(3), torch.rand(3))
+
+
+@pytest.mark.parametrize("step", [0.0, 1e-320, -1.0, float("nan")])
+def test_steps_that_underflow_are_refused(step):
+    with pytest.raises(InputError, match="`step` must be at least 1e-200, below which it underflows"):
+        literal_jacobian(torch.exp, torch.tensor([0.5]), step=step)

@@ -121,6 +121,19 @@ def test_conversion_to_integers_is_refused():
         jacobian(lambda x: x * x.long(), torch.rand(3))
 
 
+def test_scaled_matrix_product():
+    function = lambda x: torch.addmm(x, x, MATRIX[:3, :3], beta=2, alpha=3)  # noqa: E731
+    x = torch.rand(4, 3, dtype=torch.float64)
+    assert relative_error(jacobian(function, x), torch.func.jacrev(function)(x)) <= 1e-14
+
+
+def test_a_use_that_the_rule_does_not_cover_is_refused():
+    """A convolution whose weights depend on the input."""
+    images = torch.rand(1, 1, 5, 5)
+    with pytest.raises(UnsupportedOperationError, match=r"rule of aten\.convolution\.default does not cover this use"):
+        jacobian(lambda weight: F.conv2d(images, weight), torch.rand(1, 1, 3, 3))
+
+
 # --- traps: what a naive complex step gets wrong without a warning ---
 
 

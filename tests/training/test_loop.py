@@ -82,6 +82,23 @@ def test_progress_counts_every_step(images):
     assert seen == [(epoch, step, 110) for epoch in (1, 2) for step in (50, 100, 110)]
 
 
+def test_training_uses_the_threads_it_is_told(images):
+    seen = []
+    count = torch.get_num_threads() + 1
+    list(trainer(threads=count).epochs(images, images, lambda *step: seen.append(torch.get_num_threads())))
+    assert set(seen) == {count}
+
+
+def test_validation_uses_kappa_and_seed(images):
+    losses = {
+        key: next(trainer(seed=key[0], kappa=key[1]).epochs(images, images, silent)) for key in [(0, 0.0), (0, 0.5)]
+    }
+    assert losses[0, 0.5].validation_loss > losses[0, 0.0].validation_loss
+    one, other = trainer(seed=1), trainer(seed=2)
+    other.autoencoder.load_state_dict(one.autoencoder.state_dict())
+    assert one.evaluate(images, 0.5) != other.evaluate(images, 0.5)
+
+
 def test_evaluation_is_repeatable_and_weights_images_equally(images):
     one = trainer(kappa=0.3)
     assert one.evaluate(images, 0.3) == one.evaluate(images, 0.3)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from imagrad import runs
 from imagrad.data.datasets import load_dataset
@@ -16,6 +17,7 @@ from imagrad.errors import InputError, RunFolderError, StorageError, UnknownName
 from imagrad.training.checkpoints import CHECKPOINT, LOG
 from imagrad.training.config import TrainingConfig
 from imagrad.training.data import load_training_data
+from imagrad.training.loop import generator
 from imagrad.training.run import Reporter, train
 
 
@@ -61,6 +63,50 @@ def test_run_folder_holds_everything(tmp_path, data):
     assert float(rows[-1]["validation_loss"]) == metrics["validation_loss"]
     weights, _ = runs.read_tensors(folder / runs.WEIGHTS)
     assert metrics["model_sha256"] == runs.hash_tensors(weights)
+
+
+def reconstruct(weights, images):
+    """The network in NumPy: codes and reconstructions."""
+    w = {name: value.double().numpy() for name, value in weights.items()}
+    hidden = np.maximum(images @ w["encoder.1.weight"].T + w["encoder.1.bias"], 0)
+    codes = np.maximum(hidden @ w["encoder.3.weight"].T + w["encoder.3.bias"], 0)
+    hidden = np.maximum(codes @ w["decoder.0.weight"].T + w["decoder.0.bias"], 0)
+    return codes, 1 / (1 + np.exp(-(hidden @ w["decoder.2.weight"].T + w["decoder.2.bias"])))
+
+
+def entropy(clean, pixels):
+    return -np.mean(clean * np.log(pixels) + (1 - clean) * np.log(1 - pixels))
+
+
+def test_every_metric_is_what_numpy_computes_from_the_saved_weights(tmp_path, data):
+    metrics = train(config(seed=6, kappa=0.4), data, tmp_path / "run")
+    weights, _ = runs.read_tensors(tmp_path / "run" / runs.WEIGHTS)
+    for prefix, images in (("", data.images), ("validation_", data.validation)):
+        clean = images.flatten(1).double().numpy()
+        noise = torch.randn(images.shape, generator=generator(6, 2, 0)).flatten(1).double().numpy()
+        noisy = np.clip(clean + 0.4 * noise, 0, 1)
+        codes, pixels = reconstruct(weights, clean)
+        assert metrics[f"{prefix}loss_on_clean"] == pytest.approx(entropy(clean, pixels), rel=1e-5)
+        assert metrics[f"{prefix}loss"] == pytest.approx(entropy(clean, reconstruct(weights, noisy)[1]), rel=1e-5)
+    assert metrics["active_latents"] == int((codes > 0).any(axis=0).sum())  # of the validation images
+    assert metrics["epochs"] == 4
+
+
+def test_refused_resume_changes_nothing(tmp_path, data):
+    train(config(epochs=2), data, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    for change in ({"epochs": 1}, {"kappa": 0.4}):
+        with pytest.raises((InputError, RunFolderError)):
+            train(config(**change), data, tmp_path / "run", resume=True)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+
+def test_checkpoint_of_another_network(tmp_path, data):
+    train(config(epochs=1), data, tmp_path / "run")
+    train(config(epochs=1, latents=3), data, tmp_path / "other")
+    (tmp_path / "run" / CHECKPOINT).write_bytes((tmp_path / "other" / CHECKPOINT).read_bytes())
+    with pytest.raises(RunFolderError, match="is not the checkpoint of this run"):
+        train(config(), data, tmp_path / "run", resume=True)
 
 
 @pytest.mark.parametrize("stop", [1, 3])

@@ -39,7 +39,8 @@ def jacobian(
     count = _directions_at_once(program, 1, memory_budget)
     blocks = torch.arange(point.numel()).split(count)
     columns = [push_forward(program, point, unit_directions(point[None], block)[:, 0], step) for block in blocks]
-    return torch.cat(columns).movedim(0, -1).unflatten(-1, point.shape)  # (*output, *point)
+    stacked = torch.cat(columns).movedim(0, -1)  # (*output, m)
+    return stacked.reshape(stacked.shape[:-1] + point.shape)
 
 
 def column_blocks(

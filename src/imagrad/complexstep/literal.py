@@ -31,4 +31,5 @@ def literal_jacobian(function: Function, point: torch.Tensor, *, step: float = P
             imaginary = torch.zeros_like(real)
             imaginary.view(-1)[feature] = step
             columns.append(checked_finite(program.run(Lifted(real, imaginary)).im / step))
-    return torch.stack(columns, dim=-1).unflatten(-1, point.shape)  # (*output, *point)
+    stacked = torch.stack(columns, dim=-1)  # (*output, m)
+    return stacked.reshape(stacked.shape[:-1] + point.shape)
