@@ -82,6 +82,8 @@ def described(**changes):
         (described(hidden=[6, 6]), r"decoder\.2\.bias must be \(6,\)"),
         (described(network="os.system"), "unknown network 'os.system'"),
         ({"latents": 3}, "a network config has the keys"),
+        ([1], r"a network config has the keys .* got \[1\]"),
+        (described(latents="three"), "cannot build a network from"),
     ],
 )
 def test_config_that_does_not_fit(run, network, message):

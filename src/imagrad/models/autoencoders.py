@@ -107,8 +107,8 @@ def build(config: NetworkConfig, seed: int) -> DenseAutoencoder:
 def config_from_dict(values: dict[str, Any]) -> NetworkConfig:
     """Read a `NetworkConfig` from JSON values; raise `InputError` for a key that is missing or not known."""
     known = {field.name for field in fields(NetworkConfig)}
-    if set(values) != known:
-        raise InputError(f"a network config has the keys {', '.join(sorted(known))}; got {', '.join(sorted(values))}.")
+    if not isinstance(values, dict) or set(values) != known:  # pyright: ignore[reportUnnecessaryIsInstance]  # JSON
+        raise InputError(f"a network config has the keys {', '.join(sorted(known))}; got {values!r}.")
     lists = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     try:
         return NetworkConfig(**lists)  # type: ignore[arg-type]  # checked as it is built
