@@ -62,6 +62,19 @@ def test_large_step_has_the_error_of_equation_2():
         assert error == pytest.approx(float(-(h**2) / 6 * torch.exp(x)), rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda x: x * x * x, lambda h: -(h**2)),  # Im (x + ih)^3 / h = 3 x^2 - h^2
+        (lambda x: (x[:, None] @ x[None] @ x[:, None])[:, 0], lambda h: -(h**2)),  # the same by matrix products
+    ],
+)
+def test_products_are_those_of_complex_numbers(function, error):
+    """With a step so large that its square is seen: (a + ib)(c + id) has the real part ac - bd."""
+    x, h = torch.tensor([1.5], dtype=torch.float64), 1e-2
+    assert float(literal_jacobian(function, x, step=h)) == pytest.approx(3 * 1.5**2 + error(h), rel=1e-14)
+
+
 @pytest.mark.parametrize("differentiate", [literal_jacobian, jacobian])
 def test_bad_points(differentiate):
     with pytest.raises(InputError, match=r"must be real floating-point numbers; got torch\.int64"):

@@ -53,6 +53,23 @@ def test_pad_keeps_proportions_and_fills_with_the_border():
     assert int(ink.any(1).sum()) == 2 and int(ink.any(0).sum()) == 10  # half as large in both directions
 
 
+@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
+def test_pad_puts_the_picture_in_the_middle(size):
+    image = torch.rand(1, *size, generator=torch.Generator().manual_seed(0)) + 1  # the border's median is its own
+    image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1] = 0, 0, 0, 0
+    fitted = fit_image(image, Fit((1, 40, 40), "pad"))
+    inside = fitted[:, :, 10:30] if size == (40, 20) else fitted[:, 10:30]
+    assert torch.allclose(inside, image.clamp(0, 1))
+    assert float(fitted.sum()) == pytest.approx(float(inside.sum()))
+
+
+@pytest.mark.parametrize("size", [(40, 20), (20, 40)])
+def test_crop_takes_the_middle(size):
+    image = torch.rand(1, *size, generator=torch.Generator().manual_seed(0))
+    middle = image[:, 10:30] if size == (40, 20) else image[:, :, 10:30]
+    assert torch.allclose(fit_image(image, Fit((1, 20, 20), "crop")), middle)
+
+
 def test_crop_keeps_proportions_and_cuts_evenly():
     assert torch.allclose(fit_image(ramp(20, 40), Fit((1, 20, 20), "crop")), ramp(20, 40)[:, :, 10:30])
 

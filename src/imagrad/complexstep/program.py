@@ -106,7 +106,7 @@ def export(function: Function, example: torch.Tensor, *, batched: bool) -> Progr
     if batched:
         sample = example if len(example) > 1 else torch.cat([example, example])  # a size of 1 would be taken literally
         program = _export(function, sample, dynamic=True)
-        if program.batch is None and _runs_at_another_size(program, sample):
+        if program.batch is None:
             return program
     return _export(function, example, dynamic=False)
 
@@ -130,16 +130,6 @@ def _export(function: Function, example: torch.Tensor, *, dynamic: bool) -> Prog
     _refuse_random(program)
     _refuse_unsupported(program, function)
     return program
-
-
-def _runs_at_another_size(program: Program, sample: torch.Tensor) -> bool:
-    """Try what the graph promises: a size written into the network's code may have stayed in it unnoticed."""
-    larger = torch.cat([sample, sample[:1]]).to(torch.float64)
-    try:
-        output, _ = program.run_real(larger)
-    except RuntimeError:
-        return False
-    return len(output) == len(larger)
 
 
 class _Traced(nn.Module):
