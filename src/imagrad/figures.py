@@ -62,8 +62,8 @@ def draw(
         raise InputError(f"at most {MOST_MAPS} maps fit into one figure; got {len(result.maps)}. Draw a part of them.")
     maps = _flat_maps(result.maps, channels)
     with _style():
-        figure = _contour_figure(maps, result.images, titles)
         levels = shared_levels(maps)
+        figure = _contour_figure(maps, levels, result.images, titles)
         scale = ScalarMappable(BoundaryNorm(levels, _WHITE_TO_RED.N), _WHITE_TO_RED)
         label = f"saliency {_NORM_SYMBOLS[result.norm]}\n(code units per unit of pixel value)"
         bar = figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, ticks=levels[::2], format="%g")
@@ -126,7 +126,9 @@ def shared_levels(maps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return min(odd, key=lambda levels: (levels[-1], abs(len(levels) - _LEVELS - 1))) * unit
 
 
-def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]) -> Figure:
+def _contour_figure(
+    maps: NDArray[np.float64], levels: NDArray[np.float64], images: torch.Tensor, titles: Sequence[str]
+) -> Figure:
     columns = min(_COLUMNS, len(maps))
     rows = ceil(len(maps) / columns)
     height, width = maps.shape[1:]
@@ -134,7 +136,6 @@ def _contour_figure(maps: NDArray[np.float64], images: torch.Tensor, titles: Seq
     wide, high = 1.9 * max(width / longest, 0.4), 1.9 * max(height / longest, 0.4)  # inches, of one map
     figure = Figure(figsize=(wide * columns + 0.9, (high + 0.1) * rows + 0.15), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    levels = shared_levels(maps)
     for position, axes in enumerate(grid):
         if position >= len(maps):
             axes.set_axis_off()

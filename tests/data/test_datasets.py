@@ -45,6 +45,11 @@ def test_fingerprint_depends_on_content_and_order():
     assert load_dataset("digits:test[:10]").fingerprint == prints["digits:test[:10]"]
 
 
+def test_fingerprint_of_images_already_read_is_the_same():
+    dataset = load_dataset("digits:train")  # more than one block
+    assert dataset.fingerprint_of(dataset.images()) == dataset.fingerprint
+
+
 def test_batches_are_the_images(digits):
     assert torch.equal(torch.cat(list(digits.batches(100))), digits.images())
 

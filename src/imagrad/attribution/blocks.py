@@ -79,6 +79,8 @@ class Block:
 
     images: torch.Tensor
     codes: torch.Tensor
+    points: torch.Tensor
+    """The images in float64, where the program is."""
     ties: Counter[str]
     program: Program
     options: Options
@@ -96,10 +98,8 @@ class Block:
     def columns(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield (features, derivatives (k, n, selected latents)) until all features asked for are done."""
         options = self.options
-        points = self.images.to(options.device or self.images.device)
-        program = self.program.to(points.device)
-        features = _selected_features(options.features, self.images.shape[1:]).to(points.device)
-        for block, columns in column_blocks(program, points, features, options.step, options.memory_budget):
+        features = _selected_features(options.features, self.images.shape[1:]).to(self.points.device)
+        for block, columns in column_blocks(self.program, self.points, features, options.step, options.memory_budget):
             yield block.to(self.images.device), _weighted(columns.flatten(2), options.latents).to(self.images.device)
         if options.progress is not None:
             options.progress(len(self.images))
@@ -113,13 +113,13 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
     for batch in batches_of(images, size):
         own = plain_codes(encoder, batch)
         if program is None or program.batch not in (None, len(batch)):
-            program = export(encoder, batch, batched=True)
-        points = batch.to(torch.float64)
+            program = export(encoder, batch, batched=True).to(torch.device(options.device or batch.device))
+        points = batch.to(options.device or batch.device, torch.float64)
         codes, ties = program.run_real(points)
         check_trace(codes.flatten(1), own)
         check_independence(program, points, codes.flatten(1))
         _check_ties(ties, options.kinks)
-        yield Block(batch, own, ties, program, options)
+        yield Block(batch, own, points, ties, program, options)
 
 
 def _check_ties(ties: Counter[str], kinks: str) -> None:

@@ -37,7 +37,7 @@ def check_eval_mode(encoder: Function) -> None:
             )
 
 
-def batches_of(images: Images, size: int | None) -> Iterator[torch.Tensor]:
+def batches_of(images: Images, size: int) -> Iterator[torch.Tensor]:
     """Yield checked batches of at most `size` images from one batch, or from an iterable of them."""
     shape: tuple[int, ...] | None = None
     for batch in [images] if isinstance(images, torch.Tensor) else images:
@@ -48,7 +48,7 @@ def batches_of(images: Images, size: int | None) -> Iterator[torch.Tensor]:
                 f"all batches must have images of one shape; got {shape} and {tuple(batch.shape[1:])}. "
                 "Explain them in calls of their own."
             )
-        yield from batch.detach().contiguous().split(size or len(batch))
+        yield from batch.detach().contiguous().split(size)
     if shape is None:
         raise ImageError("`images` must hold at least one batch; the iterable was empty.")
 
@@ -131,7 +131,7 @@ def check_trace(codes: torch.Tensor, own: torch.Tensor) -> None:
     The margin is wide, 1e4 units of rounding of the network's type: deep networks add up rounding; a graph that misses
     something of the network is off by far more.
     """
-    off = float((codes - own.double()).abs().max())
+    off = float((codes - own.to(codes)).abs().max())
     if not off <= _ROUNDING * torch.finfo(own.dtype).eps * max(_SMALLEST_CODE, float(own.abs().max())):
         raise EncoderError(
             f"the traced network must give the codes that the network gives; they differ by {off:.3g}. "

@@ -66,7 +66,11 @@ def _run(options: Namespace) -> dict[str, Any]:
                 "path": str(options["model"] or DEFAULT.name),
                 "sha256": runs.hash_tensors(autoencoder.state_dict()),
             },
-            "data": {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint},
+            "data": {
+                "selection": dataset.name,
+                "images": len(dataset),
+                "sha256": dataset.fingerprint_of(result.images),
+            },
             "options": {name: options[name] for name in ("fit", "invert", "norm", "latents", "kinks", "seed")},
         },
     )

@@ -120,7 +120,7 @@ def check_step(step: float) -> None:
     if not SMALLEST_STEP <= step <= LARGEST_STEP:
         raise InputError(
             f"`step` must lie between {SMALLEST_STEP:g}, below which it underflows, and 2**-53, above which h**2 "
-            f"can be seen; got {step:g}. The default, 2**-66, serves everything."
+            f"can be seen; got {step:g}. The default is 2**-66."
         )
 
 

@@ -168,7 +168,7 @@ def _check_signature(exported: torch.export.ExportedProgram) -> None:
             f"an encoder must return one tensor of codes, (n, q); this one returns {len(outputs)} values. "
             "Pick one: saliency(lambda images: encoder(images)[0], images)."
         )
-    mutated = {**exported.graph_signature.buffers_to_mutate, **exported.graph_signature.user_inputs_to_mutate}
+    mutated = exported.graph_signature.buffers_to_mutate  # never the input: the function works on a copy of it
     if mutated:
         raise EncoderError(
             f"an encoder must not change its state while it runs; this one writes to {', '.join(mutated.values())}. "

@@ -37,7 +37,7 @@ class NetworkConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        return asdict(self)
+        return asdict(self) | {"image_shape": list(self.image_shape), "hidden": list(self.hidden)}
 
 
 @NETWORKS.register("dense")

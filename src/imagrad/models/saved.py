@@ -38,12 +38,12 @@ def load(path: str | Path | None = None, device: str | torch.device = "cpu") -> 
         autoencoder = build(config_from_dict(config["network"]), seed=0)
     except InputError as error:
         raise RunFolderError(f"{folder / runs.CONFIG}: {error}") from error
-    check_fit(autoencoder, tensors, folder)
+    _check_fit(autoencoder, tensors, folder)
     autoencoder.load_state_dict(tensors)
     return autoencoder.to(device).eval().requires_grad_(False)
 
 
-def check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def _check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
     """Raise `RunFolderError`, naming the first difference, unless the weights are those of the network."""
     wanted = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in autoencoder.state_dict().items()}
     found = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in tensors.items()}

@@ -45,7 +45,7 @@ def load_training_data(config: TrainingConfig, data_dir: str | None = None) -> T
             f"`validation` must have images of the same shape as `data`; got {tuple(validation.shape[1:])} and "
             f"{tuple(images.shape[1:])}."
         )
-    facts = {"train": _facts(dataset), "validation": _facts(watched)}
+    facts = {"train": _facts(dataset, images), "validation": _facts(watched, validation)}
     return TrainingData(
         dataset.name, images, watched.name, validation, facts, tuple(watched.titles), dataset.source.notes
     )
@@ -67,11 +67,11 @@ def _hold_out(dataset: Dataset, images: torch.Tensor) -> TrainingData:
     watched = torch.zeros(len(images), dtype=torch.bool)
     watched[_HELD_OUT - 1 :: _HELD_OUT] = True
     watched[-1] |= len(images) < _HELD_OUT
-    facts = {"train": {**_facts(dataset), "held_out": f"every {_HELD_OUT}th image, for validation"}}
+    facts = {"train": {**_facts(dataset, images), "held_out": f"every {_HELD_OUT}th image, for validation"}}
     name = f"every {_HELD_OUT}th image of {dataset.name}"
     titles = tuple(title for title, held_out in zip(dataset.titles, watched.tolist(), strict=True) if held_out)
     return TrainingData(dataset.name, images[~watched], name, images[watched], facts, titles, dataset.source.notes)
 
 
-def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint}
+def _facts(dataset: Dataset, images: torch.Tensor) -> dict[str, Any]:
+    return {"selection": dataset.name, "images": len(dataset), "sha256": dataset.fingerprint_of(images)}

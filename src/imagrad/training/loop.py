@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 
-from imagrad.data.corruptions import CORRUPTIONS, Corruption
+from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.errors import TrainingError
 from imagrad.models.autoencoders import DenseAutoencoder
 from imagrad.training.config import TrainingConfig
@@ -96,7 +96,7 @@ class Trainer:
 
         The noise is the same at every call, so that epochs can be compared.
         """
-        corrupt: Corruption = CORRUPTIONS[self.config.noise]
+        corrupt = CORRUPTIONS[self.config.noise]
         noise = generator(self.config.seed, _VALIDATION, 0, self.fabric.device)
         self.model.eval()
         total = 0.0

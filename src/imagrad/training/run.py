@@ -46,7 +46,7 @@ def train(
     settings = {
         "command": "train",
         "training": config.as_dict(),
-        "network": network.as_dict() | {"image_shape": [channels, height, width], "hidden": list(config.hidden)},
+        "network": network.as_dict(),
         "data": data.facts,
     }
     trainer = Trainer(build(network, config.seed), config, device)
@@ -60,8 +60,9 @@ def train(
         runs.create(out, settings)
     reporter = reporter or Reporter()
     reporter.start(len(trainer.history))
+    cause = runs.hash_cause(settings)
     for epoch in trainer.epochs(data.images, data.validation, reporter.progress):
-        save(trainer, out, runs.hash_cause(settings))
+        save(trainer, out, cause)
         reporter.epoch(epoch)
     metrics = _metrics(trainer, data)
     runs.write_json(out / runs.METRICS, metrics)
