@@ -70,5 +70,9 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
         return f"unknown {self.kind} {name!r}; known: {', '.join(self) or 'none'}.{hint}"
 
     def summaries(self) -> dict[str, str]:
-        """Return the first line of each entry's docstring, by name."""
-        return {name: (inspect.getdoc(self[name]) or "").split("\n", 1)[0] for name in self}
+        """Return what each entry says of itself, by name: its `summary`, or the first line of its docstring."""
+        return {name: _summary(self[name]) for name in self}
+
+
+def _summary(entry: Any) -> str:
+    return getattr(entry, "summary", None) or (inspect.getdoc(entry) or "").split("\n", 1)[0]

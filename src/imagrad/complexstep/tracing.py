@@ -1,0 +1,271 @@
+"""From a function to a graph of ATen operations: by torch.export, or by running it once."""
+
+from __future__ import annotations
+
+import io
+import logging
+import operator
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any, cast
+
+import torch
+from torch import fx
+from torch._decomp import decomposition_table
+from torch._ops import OpOverload
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from imagrad.complexstep import refusals
+from imagrad.complexstep.functions import Function, Output, Traced
+from imagrad.complexstep.number import flat
+from imagrad.complexstep.rules import RULES
+from imagrad.errors import EncoderError, ExportError, ImagradError
+
+_TYPE_ASSERTION = "aten._assert_tensor_metadata.default"  # of the types traced with; all is computed in one type here
+_ROUNDS = 3  # a decomposition may itself need one
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where among the results an argument stands."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node, ready to be run."""
+
+    node: fx.Node
+    name: str
+    """Of the operation."""
+    arguments: tuple[Any, ...]
+    """With places for what other nodes give."""
+    options: dict[str, Any]
+    ending: tuple[int, ...]
+    """The places of what is not needed after it."""
+    has_rule: bool
+    """Whether it is an operation on numbers that vary with what is differentiated."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The operations of a function in order, without the values of its weights."""
+
+    nodes: tuple[fx.Node, ...]
+    inputs: tuple[str, ...]
+    """The placeholders of what it is called with: first what is differentiated, then what is held."""
+    weights: dict[str, str]
+    """Which parameter or buffer of the function's modules, by its dotted name, a placeholder stands for."""
+    constants: dict[str, Any]
+    """What the other placeholders and attributes stand for."""
+    batch: int | None
+    """The only size of the first axis that the graph is good for; None when it takes any."""
+    recorded: dict[Any, Any] = field(default_factory=dict[Any, Any], compare=False, repr=False)
+    """Straight-line programs made of it, by shape: see `rows.py`."""
+
+    @cached_property
+    def reached(self) -> dict[fx.Node, None]:
+        """The nodes that use numbers that vary with what is differentiated, in order.
+
+        Sizes, whole numbers and truth values do not vary with it but by jumps: what uses only these is not reached.
+        """
+        found: dict[fx.Node, None] = {}
+        varying: set[fx.Node] = set()
+        for node in self.nodes:
+            is_input = node.op == "placeholder" and node.name == self.inputs[0]
+            uses = node.op == "call_function" and any(source in varying for source in node.all_input_nodes)
+            if is_input or (uses and not isinstance(node.meta.get("val"), int | float | torch.SymInt)):
+                found[node] = None
+                if _is_floating(node.meta.get("val")):
+                    varying.add(node)
+        return found
+
+    @property
+    def output_shape(self) -> torch.Size:
+        """The shape of what it returns, for the examples that it was traced with."""
+        found = self.nodes[-1].args[0]
+        (result,) = found if isinstance(found, tuple | list) else (found,)
+        return cast("fx.Node", result).meta["val"].shape
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The nodes as they are run, one after the other: what each takes, and what nobody needs after it."""
+        places = {node: Place(k) for k, node in enumerate(self.nodes)}
+        last = {source: node for node in self.nodes for source in node.all_input_nodes}
+        ending: dict[fx.Node, list[int]] = {}
+        for source, node in last.items():
+            ending.setdefault(node, []).append(places[source].index)
+        return tuple(self._step(node, places, tuple(ending.get(node, ()))) for node in self.nodes)
+
+    def _step(self, node: fx.Node, places: dict[fx.Node, Place], ending: tuple[int, ...]) -> Step:
+        arguments, options = _with_places((tuple(node.args), dict(node.kwargs)), places)
+        has_rule = node in self.reached and node.target is not operator.getitem
+        return Step(node, str(node.target), arguments, options, ending, has_rule)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """The number of elements of each tensor that the input reaches, of a batch of one where it takes any."""
+        values = flat([node.meta.get("val") for node in self.reached])
+        shapes = [value.shape for value in values if isinstance(value, torch.Tensor)]
+        return tuple(prod(1 if isinstance(size, torch.SymInt) else size for size in shape) for shape in shapes) or (1,)
+
+
+def _with_places(arguments: Any, places: dict[fx.Node, Place]) -> Any:
+    """Put places where nodes stand, also in lists and slices."""
+    return fx.map_arg(arguments, cast("Any", places.__getitem__))
+
+
+def _is_floating(value: Any) -> bool:
+    """Say whether a node's value, or one of several, is made of real or complex numbers."""
+    tensors = [x for x in flat(value) if isinstance(x, torch.Tensor)]
+    return any(x.is_floating_point() or x.is_complex() for x in tensors)
+
+
+def export(function: Function, examples: Sequence[torch.Tensor], *, batched: bool, output: Output = None) -> Graph:
+    """Trace `function` by `torch.export` into a graph that takes tensors shaped like the `examples`.
+
+    `batched` says that first axes count independent samples: the graph then takes any number, if it can.
+    The function and its modules are not changed. Raises `ExportError`, `UnsupportedOperationError`, or `EncoderError`
+    for a function that returns anything but one tensor, changes its state, or draws random numbers.
+    """
+    examples = [example.detach().contiguous() for example in examples]
+    if batched:
+        several = [x if len(x) > 1 else torch.cat([x, x]) for x in examples]  # a size of 1 would be taken literally
+        graph = _export(function, several, output, dynamic=True)
+        if graph.batch is None:
+            return graph
+    return _export(function, examples, output, dynamic=False)
+
+
+def record(function: Function, examples: Sequence[torch.Tensor]) -> Graph:
+    """Trace `function` by running it once: quicker than `export`, for the shapes of the `examples` alone."""
+    table = {op: rewrite for op, rewrite in decomposition_table.items() if not (str(op) in RULES or _is_in_place(op))}
+    examples = [example.detach() for example in examples]
+    try:
+        with _quiet(), torch.no_grad():
+            module = make_fx(function, decomposition_table=table)(*examples)
+            if any(_is_in_place(node.target) for node in module.graph.nodes):
+                module = make_fx(torch.func.functionalize(module), decomposition_table=table)(*examples)
+    except Exception as error:  # make_fx raises what the traced code raises
+        raise ExportError(refusals.why_not_traceable(error, function)) from error
+    nodes = tuple(module.graph.nodes)
+    if any(_is_in_place(node.target) for node in nodes):
+        raise EncoderError(
+            "an encoder must not change its state while it runs; this one writes to a tensor it is given."
+        )
+    names = tuple(node.name for node in nodes if node.op == "placeholder")
+    constants = {node.name: _attribute(module, str(node.target)) for node in nodes if node.op == "get_attr"}
+    graph = Graph(nodes, names, {}, constants, (*examples[0].shape, 1)[0])
+    refusals.refuse_random(graph.nodes)
+    refusals.refuse_unsupported(list(graph.reached), function)
+    return graph
+
+
+def _is_in_place(operation: Any) -> bool:
+    return isinstance(operation, OpOverload) and operation._schema.is_mutable  # pyright: ignore[reportPrivateUsage]  # no other way
+
+
+def _attribute(module: Any, path: str) -> Any:
+    for name in path.split("."):
+        module = getattr(module, name)
+    return module
+
+
+def _export(function: Function, examples: list[torch.Tensor], output: Output, *, dynamic: bool) -> Graph:
+    first = {0: torch.export.Dim.AUTO}
+    held = (tuple(first for _ in examples[1:]),) if len(examples) > 1 else ()
+    shapes = (first, *held) if dynamic else None
+    try:
+        with _quiet(), _plain_attention(), torch.no_grad():
+            exported = torch.export.export(Traced(function, output), tuple(examples), dynamic_shapes=shapes)
+            exported = _decomposed(exported)
+    except ImagradError:
+        raise
+    except Exception as error:  # export raises what the traced code and its own passes raise
+        raise ExportError(refusals.why_not_traceable(error, function)) from error
+    _check_signature(exported)
+    nodes = tuple(node for node in exported.graph.nodes if str(node.target) != _TYPE_ASSERTION)
+    inputs = cast("tuple[str, ...]", exported.graph_signature.user_inputs)
+    batch = None if dynamic and _takes_any_number(nodes, inputs[0]) else (*examples[0].shape, 1)[0]
+    graph = Graph(nodes, tuple(inputs), *_weights(exported), batch)
+    refusals.refuse_random(graph.nodes)
+    refusals.refuse_unsupported(list(graph.reached), function)
+    return graph
+
+
+def _decomposed(exported: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
+    """Take apart every operation that has no rule, as far as torch knows of what; one with a rule stays whole."""
+    table: Any = torch.export.default_decompositions()
+    for operation in [operation for operation in table.keys() if str(operation) in RULES]:
+        table.pop(operation)
+    exported = exported.run_decompositions(table)
+    for _ in range(_ROUNDS):
+        targets = {node.target for node in exported.graph.nodes if isinstance(node.target, OpOverload)}
+        known: dict[Any, Callable[..., Any]] = {
+            target: decomposition_table[target]
+            for target in targets
+            if str(target) not in RULES and target in decomposition_table
+        }
+        if not known:
+            break
+        exported = exported.run_decompositions(known)
+    return exported
+
+
+def _takes_any_number(nodes: tuple[fx.Node, ...], name: str) -> bool:
+    """Say whether the first axis stayed open from the input to the output."""
+    (output,) = cast("tuple[fx.Node]", nodes[-1].args[0])
+    values = [next(node for node in nodes if node.name == name).meta["val"], output.meta["val"]]
+    return all(value.ndim > 0 and isinstance(value.shape[0], torch.SymInt) for value in values)
+
+
+def _check_signature(exported: torch.export.ExportedProgram) -> None:
+    """Raise `EncoderError` unless the function leaves its own state alone."""
+    mutated = exported.graph_signature.buffers_to_mutate  # never the input: the function works on a copy of it
+    if mutated:
+        names = ", ".join(name.split(".", 1)[-1] for name in mutated.values())
+        raise EncoderError(
+            f"an encoder must not change its state while it runs; this one writes to {names}. Call .eval() first."
+        )
+
+
+def _weights(exported: torch.export.ExportedProgram) -> tuple[dict[str, str], dict[str, Any]]:
+    """Return where the placeholders other than the inputs have their values from: by name, or the values themselves."""
+    signature = exported.graph_signature
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    constants = {
+        name: exported.constants[source] for name, source in signature.inputs_to_lifted_tensor_constants.items()
+    }
+    return dict(names), constants
+
+
+@contextmanager
+def _plain_attention() -> Generator[None]:
+    """Have attention written out as products and a softmax, not as a kernel of its own."""
+    backend: Any = torch.backends.mha
+    fast = backend.get_fastpath_enabled()
+    backend.set_fastpath_enabled(False)
+    try:
+        with sdpa_kernel(SDPBackend.MATH):
+            yield
+    finally:
+        backend.set_fastpath_enabled(fast)
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Keep torch's own warnings and graph dumps to itself: what export refuses is told by our error."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
