@@ -11,32 +11,42 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagrad import complexstep
     from imagrad.attribution.results import SaliencyResult, load_result
-    from imagrad.attribution.saliency import jacobian, saliency
+    from imagrad.attribution.saliency import certify, jacobian, saliency
+    from imagrad.complexstep.certificate import Certificate
+    from imagrad.complexstep.preflight import Preflight, preflight
     from imagrad.data.datasets import load_dataset
     from imagrad.errors import ImagradError
     from imagrad.figures import draw
     from imagrad.models.saved import load
 
 __all__ = [
+    "Certificate",
     "ImagradError",
+    "Preflight",
     "SaliencyResult",
+    "certify",
     "complexstep",
     "draw",
     "jacobian",
     "load",
     "load_dataset",
     "load_result",
+    "preflight",
     "saliency",
 ]
 
 _HOMES = {
+    "Certificate": "imagrad.complexstep.certificate",
     "ImagradError": "imagrad.errors",
+    "Preflight": "imagrad.complexstep.preflight",
     "SaliencyResult": "imagrad.attribution.results",
+    "certify": "imagrad.attribution.saliency",
     "draw": "imagrad.figures",
     "jacobian": "imagrad.attribution.saliency",
     "load": "imagrad.models.saved",
     "load_dataset": "imagrad.data.datasets",
     "load_result": "imagrad.attribution.results",
+    "preflight": "imagrad.complexstep.preflight",
     "saliency": "imagrad.attribution.saliency",
 }
 

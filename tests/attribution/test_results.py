@@ -16,7 +16,8 @@ def test_saved_and_read_back(result, tmp_path):
     read = imagrad.load_result(tmp_path / "maps.safetensors")
     for name in ("maps", "codes", "images"):
         assert torch.equal(getattr(read, name), getattr(result, name))
-    assert (read.engine, read.norm, read.step, read.ties) == ("complex", "l1", 2.0**-66, {})
+    assert (read.engine, read.norm, read.step, read.ties) == (result.engine, "l1", 0.0, {})
+    assert read.certificate == result.certificate and read.certificate.passed
 
 
 def test_features_that_were_not_asked_for_stay_nan(autoencoder, images, tmp_path):

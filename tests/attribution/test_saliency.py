@@ -1,5 +1,7 @@
 """The map against the paper's loop, plain matrices and autograd; its options; what cannot be explained."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -44,7 +46,7 @@ def test_equals_the_literal_loop_on_mnist(mnist_images):
     network = imagrad.load()
     found = imagrad.jacobian(network.encode, mnist_images[:3], dtype=torch.float64)
     for image, jacobian in zip(mnist_images, found, strict=False):
-        expected = literal_jacobian(network.encode, image[None])[0, :, 0]
+        expected = literal_jacobian(network.encode, image[None], dtype=torch.float64)[0, :, 0]
         assert error(jacobian, expected) <= 1e-12
 
 
@@ -230,9 +232,9 @@ def test_only_some_features(autoencoder, images):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"engine": "autograd"}, "`engine` must be one of: auto, complex; got 'autograd'"),
-        ({"kinks": "middle"}, "`kinks` must be one of: ad, raise; got 'middle'"),
-        ({"certify": "full"}, "`certify` must be one of: none; got 'full'"),
+        ({"engine": "autograd"}, "`engine` must be one of: auto, complex, forward, transpose; got 'autograd'"),
+        ({"kinks": "middle"}, "`kinks` must be one of: ad, right, left, mean, raise; got 'middle'"),
+        ({"certify": "yes"}, "`certify` must be one of: sample, full, none; got 'yes'"),
         ({"step": 1e-3}, "`step` must lie between"),
         ({"batch_size": 0}, '`batch_size` must be a positive whole number or "auto"; got 0'),
         ({"memory_budget": 0}, "`memory_budget` must be a positive number of bytes"),
@@ -266,7 +268,7 @@ def test_ties_are_counted_and_can_be_refused(images):
     result = imagrad.saliency(net, images)
     assert result.ties == {"aten.relu.default": 6}
     assert torch.equal(result.maps[1], torch.zeros(1, 8, 8))  # autograd's choice: slope 0
-    with pytest.raises(DerivativeError, match=r"stand exactly at a kink.*aten\.relu\.default 6 times.*kinks=\"ad\""):
+    with pytest.raises(DerivativeError, match=r"stands exactly at a kink.*aten\.relu\.default 6 times.*kinks=\"ad\""):
         imagrad.saliency(net, images, kinks="raise")
 
 
@@ -293,16 +295,16 @@ def test_what_are_no_images(autoencoder, images, error, message):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        (lambda x: (x, x), "must return one tensor of codes.*returned a tuple"),
+        (lambda x: (x, x), "must return one tensor of codes.*returns a tuple.*it holds: 0 \\(4, 1, 8, 8\\), 1"),
         (lambda x: x.sum(), r"must return codes \(n, q\), one row an image; for 4 images this one returned \(\)"),
         (lambda x: x.flatten(1)[:2], "for 4 images this one returned"),
         (
             lambda x: x @ torch.rand(5, 5),
-            r"must take `images` of shape \(4, 1, 8, 8\), torch.float32, on cpu; it raised",
+            r"must take a tensor of shape \(4, 1, 8, 8\), torch.float32, on cpu; it raised",
         ),
         (nn.Linear, "`encoder` must be a network or a function; got <class .*Make an instance of a class first"),
         (None, "`encoder` must be a network or a function; got None"),
-        (lambda x: {"mu": x}, "this one returned a dict. Pick one, by number or by name"),
+        (lambda x: {"mu": x}, r"returns a dict\. Pick a tensor of it by `output`; it holds: 'mu' \(4, 1, 8, 8\)"),
     ],
 )
 def test_what_is_no_encoder(images, encoder, message):
@@ -430,8 +432,11 @@ def test_images_in_any_memory_order(images, select):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        (lambda x: (x * 5).long().flatten(1), r"codes must be real floating-point numbers.*returned torch\.int64"),
-        (lambda x: x.flatten(1)[:, :0], r"at least one an image; this encoder returned torch\.float32, \(4, 0\)"),
+        (
+            lambda x: (x * 5).long().flatten(1),
+            r"must be real floating-point numbers; this function returns torch\.int64",
+        ),
+        (lambda x: x.flatten(1)[:, :0], r"codes must have at least one latent; this encoder returned \(4, 0\)"),
         (lambda x: x.flatten(1) / 0, "codes must be finite; that of image 0 of its batch has NaN or infinity"),
         (lambda x: torch.where(x.flatten(1) > 2, x.flatten(1), torch.rand(64)), "must not draw random numbers"),
     ],
@@ -449,9 +454,9 @@ def test_a_pole_is_refused():
 
 def test_derivatives_that_do_not_fit_the_type_are_refused(images):
     with pytest.raises(
-        InputError, match=r"derivatives of up to 1e\+05 do not fit into torch\.float16; ask for a wider"
+        InputError, match=r"derivatives of up to 1e\+50 do not fit into torch\.float32; ask for a wider"
     ):
-        imagrad.saliency(lambda x: 1e5 * x.flatten(1), images, dtype=torch.float16)
+        imagrad.saliency(lambda x: x.flatten(1).double() * 1e50, images, certify="none")
 
 
 def test_weights_of_latents_keep_their_last_bits(autoencoder, images):
@@ -459,3 +464,164 @@ def test_weights_of_latents_keep_their_last_bits(autoencoder, images):
     whole = imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64)
     found = imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64, latents=weights)
     assert torch.equal(found, whole * torch.tensor(weights, dtype=torch.float64)[:, None, None, None])
+
+
+# --- networks that return several things, or take them ---
+
+
+@dataclass(frozen=True)
+class Latents:
+    mean: torch.Tensor
+    parts: tuple[torch.Tensor, ...]
+
+
+RETURNED = {
+    "tuple": (lambda mean, other: (other, mean), 1),
+    "named tuple": (lambda mean, other: torch.max(mean[:, None], 1), "values"),
+    "dict": (lambda mean, other: {"code": mean, "rest": other}, "code"),
+    "nested": (lambda mean, other: {"latent": [other, (mean, other)]}, "latent.1.0"),
+    "dataclass": (lambda mean, other: Latents(other, (other, mean)), "parts.1"),
+    "from the end": (lambda mean, other: [other, mean], -1),
+}
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_one_of_several_results_is_picked(autoencoder, images, name):
+    pack, output = RETURNED[name]
+    expected = imagrad.saliency(autoencoder.encode, images)
+    found = imagrad.saliency(lambda x: pack(autoencoder.encode(x), x.flatten(1) ** 2), images, output=output)
+    assert torch.equal(found.maps, expected.maps) and torch.equal(found.codes, expected.codes)
+    assert found.certificate.passed
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            None,
+            r"this one returns a dict\. Pick a tensor of it by `output`; it holds: 'code' \(4, 64\), 'pair\.0' \(4, 1",
+        ),
+        ("mean", r"`output` 'mean' is not there; it holds: 'code' \(4, 64\), 'pair\.0' .* 'inner\.mean' \(4,\)"),
+        ("pair", r"returns a tuple\. Pick a tensor of it by `output`; it holds: 'code' \(4, 64\), 'pair\.0'"),
+        ("pair.2", r"`output` 'pair\.2' is not there; it holds: 'code'"),
+        ("inner.mean", r"must return codes \(n, q\), one row an image; for 4 images this one returned \(4,\)"),
+    ],
+)
+def test_what_is_there_is_listed(images, output, message):
+    several = lambda x: {"code": x.flatten(1), "pair": (x, 3), "inner": Latents(x.mean((1, 2, 3)), ())}  # noqa: E731
+    with pytest.raises(EncoderError, match=message):
+        imagrad.saliency(several, images, output=output)
+
+
+def test_what_holds_no_tensor(images):
+    with pytest.raises(EncoderError, match=r"this one returns a str.*it holds no tensor: str"):
+        imagrad.saliency(lambda x: "code", images)
+
+
+def test_held_inputs_are_passed_on_and_not_perturbed(autoencoder, images):
+    scale, which = torch.rand(4, 5) + 0.5, torch.tensor([0, 2, 1, 0])  # one row an image; whole numbers are fine
+    table = torch.rand(3, 5)
+    conditioned = lambda x, scale, which: autoencoder.encode(x) * scale + table[which]  # noqa: E731
+    jacobian = imagrad.jacobian(autoencoder.encode, images, dtype=torch.float64)
+    for batch_size in ("auto", 3):
+        found = imagrad.saliency(conditioned, images, held=(scale, which), batch_size=batch_size)
+        expected = (jacobian * scale[:, :, None, None, None]).norm(dim=1)
+        assert error(found.maps, expected) <= 1e-5 and found.certificate.passed
+    rows = imagrad.jacobian(conditioned, images, held=(scale, which))
+    assert error(rows, jacobian * scale[:, :, None, None, None]) <= 1e-5
+
+
+@pytest.mark.parametrize(
+    ("held", "message"),
+    [
+        ((torch.rand(3, 5),), r"each tensor of `held` must have one row an image, 4 of them; got \(3, 5\)"),
+        ((torch.tensor(1.0),), r"one row an image, 4 of them; got \(\).*saliency\(lambda images: net\(images, it\)"),
+        ((2.0,), "one row an image, 4 of them; got float"),
+    ],
+)
+def test_held_inputs_of_another_length(autoencoder, images, held, message):
+    with pytest.raises(ImageError, match=message):
+        imagrad.saliency(lambda x, y: autoencoder.encode(x) * y, images, held=held)
+
+
+def test_held_inputs_need_one_batch(autoencoder, images):
+    with pytest.raises(ImageError, match="with `held`, `images` must be one batch"):
+        imagrad.saliency(lambda x, y: autoencoder.encode(x) * y, [images], held=(torch.rand(4, 5),))
+
+
+# --- images of other kinds ---
+
+
+def test_images_and_networks_that_want_gradients_are_left_alone(autoencoder, images):
+    expected = imagrad.saliency(autoencoder.encode, images).maps
+    images.requires_grad_(True)
+    autoencoder.requires_grad_(True)
+    found = imagrad.saliency(autoencoder.encode, images)
+    assert torch.equal(found.maps, expected) and not found.images.requires_grad
+    assert images.requires_grad and images.grad is None
+    assert all(parameter.grad is None for parameter in autoencoder.parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_refused_or_widened(autoencoder, images, dtype):
+    network, narrow = autoencoder.to(dtype), images.to(dtype)
+    with pytest.raises(InputError, match=rf"derivatives in {dtype} would have .* ask for dtype=torch\.float32 or"):
+        imagrad.saliency(network.encode, narrow)
+    result = imagrad.saliency(network.encode, narrow, dtype=torch.float64)
+    expected = matrix_form(network, narrow).square().sum(1).sqrt()
+    assert error(result.maps.flatten(1), expected) <= 1e-12 and result.certificate.passed
+    assert network.encoder[1].weight.dtype == dtype, "a copy was converted"
+
+
+@pytest.mark.parametrize("dtype", [torch.long, torch.int32, torch.bool], ids=str)
+def test_tokens_are_refused_and_embeddings_named(dtype):
+    table = nn.Embedding(10, 3).requires_grad_(False)
+    tokens = torch.randint(2, (4, 6)).to(dtype)
+    with pytest.raises(
+        InputError, match=r"have no derivative: explain what they are turned into, as net\(embeddings\)"
+    ):
+        imagrad.saliency(lambda x: table(x).flatten(1), tokens)
+    embedded = table(tokens.long())
+    assert imagrad.saliency(lambda x: x.flatten(1).sin(), embedded).maps.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (4, 0), (2, 1, 0, 8)])
+def test_batches_without_a_number(shape):
+    with pytest.raises(
+        InputError, match=r"with n >= 1; got shape \(0, 3\)|with at least one element; got one of shape"
+    ):
+        imagrad.saliency(lambda x: x.flatten(1), torch.rand(shape))
+
+
+def test_a_network_on_another_device(images):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2)).to("meta")
+    with pytest.raises(EncoderError, match=r"on cpu; it raised .*on one device, net\.to\(x\.device\)"):
+        imagrad.saliency(network, images)
+
+
+def test_one_sided_derivatives_refuse_the_transpose_by_name(autoencoder, images):
+    for kinks in ("right", "left", "mean"):
+        with pytest.raises(InputError, match=f'the transpose needs derivatives that are linear.*kinks="{kinks}" gives'):
+            imagrad.saliency(autoencoder.encode, images, engine="transpose", kinks=kinks)
+
+
+def test_one_sided_derivatives_at_a_kink():
+    """|x| at 0: 1 to the right, -1 to the left; ReLU's halves; each along its own pixel."""
+    zero = torch.zeros(1, 3, dtype=torch.float64)
+    slopes = {"right": 1.0, "left": 0.0, "mean": 0.5, "ad": 0.0}
+    for kinks, slope in slopes.items():
+        rows = imagrad.jacobian(torch.relu, zero, kinks=kinks)
+        assert torch.equal(rows[0], slope * torch.eye(3, dtype=torch.float64)), kinks
+        assert imagrad.saliency(torch.relu, zero, kinks=kinks).certificate.passed
+    assert torch.equal(imagrad.jacobian(torch.abs, zero, kinks="left")[0], -torch.eye(3, dtype=torch.float64))
+    assert torch.equal(imagrad.jacobian(torch.abs, zero, kinks="mean")[0], torch.zeros(3, 3, dtype=torch.float64))
+
+
+def test_saliency_under_autocast_is_refused_or_right(autoencoder, images):
+    expected = imagrad.saliency(autoencoder.encode, images).maps
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        try:
+            found = imagrad.saliency(autoencoder.encode, images).maps
+        except (EncoderError, DerivativeError):
+            return
+    assert error(found, expected) <= 1e-5

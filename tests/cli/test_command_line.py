@@ -21,6 +21,7 @@ from PIL import Image
 import imagrad
 from imagrad import runs
 from imagrad.cli.main import COMMANDS, main
+from imagrad.complexstep import norms
 
 
 @pytest.fixture(autouse=True)
@@ -265,6 +266,45 @@ def test_explain_options_reach_the_map(trained, capsys):
     assert torch.equal(imagrad.load_result("e/maps.safetensors").maps, expected.maps)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--engine", "transpose"], {"engine": "transpose"}),
+        (["--engine", "complex"], {"engine": "complex", "step": 2.0**-66}),
+        (["--kinks", "mean"], {"engine": "forward", "kinks": "mean"}),
+        (["--certify", "none"], {"certificate": None}),
+    ],
+)
+def test_engine_kinks_and_certify_reach_the_map(trained, capsys, arguments, expected):
+    given = ["explain", str(trained), "--data", "digits:test[:2]", "--out", "e", *arguments]
+    code, out, _ = run(capsys, *given)
+    result = imagrad.load_result("e/maps.safetensors")
+    assert code == 0 and {name: getattr(result, name) for name in expected} == expected
+    told = "certificate: passed; 8 entries of the maps were computed anew in complex128"
+    assert (told in out) == (result.certificate is not None)
+    assert runs.read_config(runs.Path("e"))["options"][arguments[0][2:]] == arguments[1]
+    assert runs.read_json(runs.Path("e/metrics.json"))["kinks"] == result.kinks
+
+
+def test_certify_full_of_explain_and_its_seed(trained, capsys):
+    certificates = []
+    for seed in ("1", "1", "2"):
+        arguments = ["--certify", "full", "--seed", seed, "--json"]
+        code, out, _ = run(capsys, "explain", str(trained), "--data", "digits:test[:2]", *arguments)
+        certificates.append(json.loads(out)["certificate"])
+        assert code == 0 and certificates[-1]["passed"] is True
+    assert certificates[0] == certificates[1] != certificates[2]
+    assert next(check["count"] for check in certificates[0]["checks"] if "entries" in check["name"]) == 32
+
+
+def test_maps_that_fail_their_check_are_not_written(trained, capsys, monkeypatch):
+    monkeypatch.setattr(norms, "_root", lambda squares: squares)
+    code, out, err = run(capsys, "explain", str(trained), "--data", "digits:test[:2]", "--out", "e")
+    assert code == 1 and out == "" and not runs.Path("e").exists()
+    assert "the maps must agree with derivatives taken by other means; they do not" in last_line(err)
+    assert len(err.strip().splitlines()) == 1
+
+
 def test_explain_names_the_pictures_of_a_folder(trained, capsys):
     for name in ("b/two.png", "a/one.png"):
         runs.Path(f"pictures/{name}").parent.mkdir(parents=True)
@@ -288,7 +328,7 @@ def test_kinks_reach_the_map(trained, capsys):
     code, out, _ = run(capsys, "explain", "tied", "--data", "black.npy")
     assert code == 0 and "note: aten.relu.default stood exactly at its kink 128 times" in out
     code, _, err = run(capsys, "explain", "tied", "--data", "black.npy", "--kinks", "raise")
-    assert code == 1 and "these images stand exactly at a kink" in last_line(err)
+    assert code == 1 and "this input stands exactly at a kink" in last_line(err)
 
 
 def test_output_that_cannot_be_written_is_one_line(trained):
@@ -359,6 +399,80 @@ def test_folder_of_a_broken_run(trained, capsys):
     runs.Path("broken/weights.safetensors").write_bytes(content)
     code, _, err = run(capsys, "explain", "broken", "--data", "digits[:1]")
     assert code == 1 and "was changed after imagrad wrote it" in last_line(err)
+
+
+# --- certify, preflight ---
+
+
+@pytest.mark.parametrize("command", ["certify", "preflight"])
+def test_networks_are_looked_at_without_any_option(capsys, command):
+    code, out, _ = run(capsys, command)
+    assert code == 0 and out.startswith("8 images of digits:test[:8] with the network that ships with imagrad\n")
+    assert {"certify": "Certificate: passed.", "preflight": "Preflight: ready to be explained; "}[command] in out
+    code, out, _ = run(capsys, command, "--json")
+    found = json.loads(out)
+    assert code == 0 and found["passed"] is True and found["images"] == 8
+    assert found["text"].startswith({"certify": "Certificate: passed.", "preflight": "Preflight: ready"}[command])
+
+
+def test_certify_options_reach_the_certificate(trained, capsys):
+    arguments = ["--engine", "transpose", "--norm", "max", "--seed", "3", "--json"]
+    code, out, _ = run(capsys, "certify", str(trained), "--data", "digits:test[:3]", *arguments)
+    found = json.loads(out)
+    images = imagrad.load_dataset("digits:test[:3]").images()
+    expected = imagrad.certify(imagrad.load(trained).encode, images, engine="transpose", norm="max", seed=3)
+    assert code == 0 and {name: found[name] for name in expected.as_dict()} == expected.as_dict()
+    code, out, _ = run(capsys, "certify", str(trained), "--data", "digits:test[:3]", "--kinks", "left")
+    assert code == 0 and 'note: random directions at the images are not compared for kinks="left"' in out
+
+
+def test_a_certificate_that_fails_exits_1(trained, capsys, monkeypatch):
+    monkeypatch.setattr(norms, "_root", lambda squares: squares)
+    code, out, err = run(capsys, "certify", str(trained), "--data", "digits:test[:2]")
+    assert code == 1 and err == "" and "Certificate: FAILED.\n" in out and "  FAILED: map entries computed anew" in out
+    code, out, _ = run(capsys, "certify", str(trained), "--data", "digits:test[:2]", "--json")
+    assert code == 1 and json.loads(out)["passed"] is False
+
+
+def test_a_network_that_is_not_ready_exits_1(trained, capsys, monkeypatch):
+    network = imagrad.load(trained)
+    network.encoder.append(torch.nn.Dropout()).train()
+    monkeypatch.setattr("imagrad.models.saved.load", lambda *_: network)
+    code, out, err = run(capsys, "preflight", "--data", "digits:test[:2]")
+    assert code == 1 and err == "" and "Preflight: cannot be explained as it is" in out
+    assert "  problem (train mode): encoder.5 (Dropout) is in train mode; call .eval()." in out
+    code, out, _ = run(capsys, "preflight", "--data", "digits:test[:2]", "--json")
+    found = json.loads(out)
+    assert code == 1 and found["passed"] is False and found["images"] == 2
+    assert {"train mode", "randomness"} <= {finding["kind"] for finding in found["findings"]}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["certify", "nowhere"], 1, "expected a run folder, found nothing at nowhere"),
+        (["preflight", "nowhere"], 1, "expected a run folder, found nothing at nowhere"),
+        (
+            ["certify", "--data", "digits:test[:1]"],
+            2,
+            "takes images that are grey 28 x 28; digits:test[:1] is grey 8 x 8",
+        ),
+        (["certify", "--fit", "stretch"], 2, "unknown fit 'stretch'; known: crop, pad, resize"),
+        (["certify", "--engine", "fast"], 2, "`engine` must be one of: auto, complex, forward, transpose; got 'fast'"),
+        (["certify", "--kinks", "up"], 2, "`kinks` must be one of: ad, right, left, mean, raise; got 'up'"),
+        (["certify", "--norm", "l9"], 2, "unknown norm 'l9'; known: l1, l2, max"),
+        (["explain", "--data", "digits[:1]", "--fit", "pad", "--certify", "maybe"], 2, "`certify` must be one of"),
+        (
+            ["explain", "--data", "digits[:1]", "--fit", "pad", "--engine", "transpose", "--kinks", "left"],
+            2,
+            "the transpose",
+        ),
+        (["explain"], 2, "data"),
+    ],
+)
+def test_bad_checks_are_one_line(capsys, arguments, code, message):
+    found, out, err = run(capsys, *arguments)
+    assert found == code and out == "" and "Traceback" not in err and message in err
 
 
 # --- list, demo ---

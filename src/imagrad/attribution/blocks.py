@@ -3,74 +3,59 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from math import prod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
 
 from imagrad.attribution.encoders import (
+    Held,
     Images,
     batches_of,
     check_eval_mode,
     check_independence,
-    check_trace,
     plain_codes,
 )
-from imagrad.complexstep.derivatives import (
-    DEFAULT_STEP,
-    MEMORY_BUDGET,
-    check_budget,
-    check_device,
-    check_step,
-    column_blocks,
-)
-from imagrad.complexstep.program import Function, Program, export
-from imagrad.errors import DerivativeError, InputError
+from imagrad.complexstep.cache import check_trace, distance, program_of
+from imagrad.complexstep.derivatives import refuse_ties
+from imagrad.complexstep.engines import Task
+from imagrad.complexstep.functions import Function, Output
+from imagrad.complexstep.norms import Latents, Selection, select, select_features
+from imagrad.complexstep.points import Settings, check_device
+from imagrad.complexstep.program import Program, bind
+from imagrad.errors import InputError
 
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
-_ENGINES = ("auto", "complex")
-_KINKS = ("ad", "raise")
 _BATCH = 64
 
 
 @dataclass(frozen=True)
 class Options:
-    """How derivatives are taken; the keywords of `saliency` and `jacobian`, which explain them."""
+    """How a data set is explained; the keywords of `saliency` and `jacobian`, which explain them."""
 
-    engine: str = "auto"
-    kinks: str = "ad"
-    latents: Sequence[int] | torch.Tensor | None = None
+    settings: Settings = field(default_factory=Settings)
+    latents: Latents = None
     features: torch.Tensor | None = None
-    dtype: torch.dtype | None = None
-    step: float = DEFAULT_STEP
     batch_size: int | str = "auto"
-    memory_budget: int = MEMORY_BUDGET
     device: torch.device | str | None = None
     progress: Progress | None = None
+    output: Output = None
+    held: Held = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
-        check_choice("engine", self.engine, _ENGINES)
-        check_choice("kinks", self.kinks, _KINKS)
-        check_step(self.step)
         if self.device is not None:
             check_device(self.device)
         whole = isinstance(self.batch_size, int) and self.batch_size >= 1
         if not whole and self.batch_size != "auto":
             raise InputError(f'`batch_size` must be a positive whole number or "auto"; got {self.batch_size!r}.')
-        check_budget(self.memory_budget)
-        if self.dtype is not None and not self.dtype.is_floating_point:
-            raise InputError(f"`dtype` must be a floating-point type; got {self.dtype}.")
 
-
-def check_choice(name: str, value: str, known: Sequence[str]) -> None:
-    """Raise `InputError`, listing the known ones, unless the option's value is one of them."""
-    if value not in known:
-        raise InputError(f"`{name}` must be one of: {', '.join(known)}; got {value!r}.")
+    @property
+    def images_at_once(self) -> int:
+        """The most images in a block."""
+        return _BATCH if self.batch_size == "auto" else int(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -78,87 +63,77 @@ class Block:
     """Some images with the program that encodes them, ready to be differentiated."""
 
     images: torch.Tensor
+    held: Held
     codes: torch.Tensor
-    points: torch.Tensor
-    """The images in float64, where the program is."""
+    """The encoder's own, (n, q)."""
+    task: Task
+    exact: Program
+    """The same program in float64."""
     ties: Counter[str]
-    program: Program
-    options: Options
+    selection: Selection
+    features: torch.Tensor
 
     @property
     def dtype(self) -> torch.dtype:
         """The type of the results."""
-        return self.options.dtype or self.images.dtype
+        return self.task.settings.type_for(self.images.dtype)
 
     @property
-    def selected_latents(self) -> int:
-        """How many latents are left after `latents`."""
-        return len(_weighted(torch.ones(1, self.codes.shape[1]), self.options.latents)[0])
+    def engine(self) -> str:
+        """What computes the derivatives."""
+        return self.task.engine(len(self.features), len(self.selection.indices))
 
-    def columns(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield (features, derivatives (k, n, selected latents)) until all features asked for are done."""
-        options = self.options
-        features = _selected_features(options.features, self.images.shape[1:]).to(self.points.device)
-        for block, columns in column_blocks(self.program, self.points, features, options.step, options.memory_budget):
-            yield block.to(self.images.device), _weighted(columns.flatten(2), options.latents).to(self.images.device)
-        if options.progress is not None:
-            options.progress(len(self.images))
+    def exact_task(self, images: torch.Tensor, held: Held) -> Task:
+        """Return the task of differentiating at some images in complex128."""
+        point = images.to(self.task.point.device, torch.float64)
+        return Task(self.exact, point, _moved(held, point), replace(self.task.settings, engine="complex"), batched=True)
 
 
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
     check_eval_mode(encoder)
-    size = _BATCH if options.batch_size == "auto" else int(options.batch_size)
-    program: Program | None = None
-    for batch in batches_of(images, size):
-        own = plain_codes(encoder, batch)
-        if program is None or program.batch not in (None, len(batch)):
-            program = export(encoder, batch, batched=True).to(torch.device(options.device or batch.device))
-        points = batch.to(options.device or batch.device, torch.float64)
-        codes, ties = program.run_real(points)
-        check_trace(codes.flatten(1), own)
-        check_independence(program, points, codes.flatten(1))
-        _check_ties(ties, options.kinks)
-        yield Block(batch, own, points, ties, program, options)
+    programs: tuple[Program, Program] | None = None
+    for batch, held in batches_of(images, options.held, options.images_at_once):
+        own = plain_codes(encoder, batch, held, options.output)
+        if programs is None or programs[0].batch not in (None, len(batch)):
+            programs = _programs(encoder, batch, held, own, options)
+        program, exact = programs
+        points = batch.to(program.device, program.dtype)
+        held_there = _moved(held, points)
+        with torch.no_grad():
+            codes, ties = program.ties(points, *held_there)
+            check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
+            check_independence(exact, points.double(), _moved(held, points.double()))
+        if options.settings.kinks == "raise":
+            refuse_ties(ties)
+        task = Task(program, points, held_there, options.settings, batched=True)
+        selection = select(options.latents, own[0].numel(), points.device)
+        features = select_features(options.features, batch.shape[1:]).to(points.device)
+        yield Block(batch, held, own.flatten(1), task, exact, ties, selection, features)
+        if options.progress is not None:
+            options.progress(len(batch))
 
 
-def _check_ties(ties: Counter[str], kinks: str) -> None:
-    if ties and kinks == "raise":
-        met = ", ".join(f"{operation} {count} times" for operation, count in ties.items())
-        raise DerivativeError(
-            f"these images stand exactly at a kink, where there is no derivative: {met}. "
-            'Use kinks="ad" for the derivative that autograd takes there.'
-        )
+def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
+    """Return the type with the larger rounding."""
+    return max(first, second, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def _selected_features(mask: torch.Tensor | None, shape: torch.Size) -> torch.Tensor:
-    """Return the indices, in the flattened input, of the features asked for."""
-    if mask is None:
-        return torch.arange(prod(shape))
-    is_mask = isinstance(mask, torch.Tensor) and mask.dtype == torch.bool  # pyright: ignore[reportUnnecessaryIsInstance]  # what a user passes
-    if not is_mask or mask.shape != shape:
-        got = f"{mask.dtype}, {tuple(mask.shape)}" if hasattr(mask, "shape") else type(mask).__name__
-        raise InputError(f"`features` must be a boolean mask of shape {tuple(shape)}; got {got}.")
-    if not mask.any():
-        raise InputError("`features` must select at least one feature; it selects none.")
-    return mask.flatten().nonzero()[:, 0]
+def _programs(
+    encoder: Function, batch: torch.Tensor, held: Held, own: torch.Tensor, options: Options
+) -> tuple[Program, Program]:
+    """Trace the encoder; return its program in the type that is computed in, and in float64."""
+    asked = options.settings.computing_type_for(batch.dtype)
+    dtype = asked if options.settings.dtype is not None else torch.promote_types(asked, own.dtype)
+    device = torch.device(options.device or batch.device)
+    checked = program_of(encoder, (batch, *held), own, batched=True, output=options.output)
+    found = {(checked.dtype, checked.device): checked}
+    for wanted in ((dtype, device), (torch.float64, device)):
+        if wanted not in found:
+            found[wanted] = bind(checked.graph, encoder, *wanted, output=options.output)
+    return found[dtype, device], found[torch.float64, device]
 
 
-def _weighted(columns: torch.Tensor, latents: Sequence[int] | torch.Tensor | None) -> torch.Tensor:
-    """Pick or scale the latents, the last axis of `columns`."""
-    if latents is None:
-        return columns
-    count = columns.shape[-1]
-    numbers = latents.detach() if isinstance(latents, torch.Tensor) else np.asarray(latents)
-    if isinstance(numbers, np.ndarray) and numbers.dtype.kind not in "iuf":
-        raise InputError(f"`latents` must be a list of indices or of {count} weights; got {latents!r}.")
-    chosen = torch.as_tensor(numbers, device=columns.device)
-    if chosen.is_floating_point() and chosen.numel():
-        if chosen.shape != (count,) or not torch.isfinite(chosen).all():
-            raise InputError(f"`latents` as weights must be {count} finite numbers; got shape {tuple(chosen.shape)}.")
-        return columns * chosen.to(columns.dtype)
-    if chosen.ndim != 1 or len(chosen) == 0 or chosen.dtype == torch.bool:
-        raise InputError(f"`latents` must be a list of indices or of {count} weights; got {latents!r}.")
-    if int(chosen.min()) < 0 or int(chosen.max()) >= count or len(chosen.unique()) != len(chosen):
-        raise InputError(f"`latents` must be different indices from 0 to {count - 1}; got {chosen.tolist()}.")
-    return columns[..., chosen]
+def _moved(held: Held, points: torch.Tensor) -> Held:
+    """Bring what is held to the points' device and, if it is floating-point, type."""
+    return tuple(x.to(points.device, points.dtype) if x.is_floating_point() else x.to(points.device) for x in held)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from imagrad import runs
+from imagrad.complexstep.certificate import Certificate
 from imagrad.errors import CorruptDataError
 
 
@@ -27,16 +28,19 @@ class SaliencyResult:
     norm: str = "l2"
     """How the derivatives of all latents with respect to one feature became one number."""
     step: float = 0.0
-    """The step h of Eq. 2."""
+    """The step h of Eq. 2; 0 for the engines that have it divided out."""
+    kinks: str = "ad"
+    """Which derivative was taken where there is none."""
     ties: dict[str, int] = field(default_factory=dict[str, int])
     """How often an operation stood exactly at a kink, where it has no derivative, by operation."""
-    certificate: None = None
-    """Reserved for the independent check of the derivatives."""
+    certificate: Certificate | None = None
+    """The independent check of the derivatives; None when it was not wanted."""
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file, atomically; raises `StorageError`."""
-        facts = {"engine": self.engine, "norm": self.norm, "step": self.step, "ties": self.ties}
-        runs.write_tensors(Path(path), self._tensors(), {"kind": "saliency", **facts})
+        facts = {"engine": self.engine, "norm": self.norm, "step": self.step, "kinks": self.kinks, "ties": self.ties}
+        certificate = None if self.certificate is None else self.certificate.as_dict()
+        runs.write_tensors(Path(path), self._tensors(), {"kind": "saliency", **facts, "certificate": certificate})
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {"maps": self.maps, "codes": self.codes, "images": self.images}
@@ -48,4 +52,7 @@ def load_result(path: str | Path) -> SaliencyResult:
     if facts.pop("kind", None) != "saliency" or set(tensors) != {"maps", "codes", "images"}:
         raise CorruptDataError(f"{path} holds no saliency result; it holds {', '.join(tensors) or 'nothing'}.")
     known: dict[str, Any] = facts
-    return SaliencyResult(**tensors, **known)
+    certificate = known.pop("certificate", None)
+    return SaliencyResult(
+        **tensors, **known, certificate=None if certificate is None else Certificate.from_dict(certificate)
+    )

@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import torch
 
-from imagrad.attribution.blocks import Options, Progress, blocks_of, check_choice
-from imagrad.attribution.encoders import Images
+from imagrad.attribution.blocks import Block, Options, Progress, blocks_of
+from imagrad.attribution.certified import CERTIFY, certificate_of, checked
+from imagrad.attribution.encoders import Held, Images
 from imagrad.attribution.results import SaliencyResult
-from imagrad.complexstep.derivatives import DEFAULT_STEP, MEMORY_BUDGET
-from imagrad.complexstep.program import Function
+from imagrad.complexstep.certificate import Certificate
+from imagrad.complexstep.derivatives import whole_jacobian
+from imagrad.complexstep.functions import Function, Output
+from imagrad.complexstep.norms import NORMS, Latents, norms_of_columns
+from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
 from imagrad.errors import InputError
-from imagrad.registry import Registry
-
-_CERTIFY = ("none",)
-
-NORMS: Registry[Callable[[torch.Tensor], torch.Tensor]] = Registry("norm")
-"""Derivatives of the latents with respect to some features, (..., q), to one number each, (...)."""
-
-
-@NORMS.register("l2")
-def l2(derivatives: torch.Tensor) -> torch.Tensor:
-    """Root of the sum of squares: the paper's, Eq. 12."""
-    return torch.linalg.vector_norm(derivatives, 2, dim=-1)
-
-
-@NORMS.register("l1")
-def l1(derivatives: torch.Tensor) -> torch.Tensor:
-    """Sum of absolute values."""
-    return torch.linalg.vector_norm(derivatives, 1, dim=-1)
-
-
-@NORMS.register("max")
-def largest(derivatives: torch.Tensor) -> torch.Tensor:
-    """Largest absolute value."""
-    return torch.linalg.vector_norm(derivatives, torch.inf, dim=-1)
 
 
 def saliency(
-    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad",
-    latents: Sequence[int] | torch.Tensor | None = None, features: torch.Tensor | None = None, norm: str = "l2",
-    dtype: torch.dtype | None = None, step: float = DEFAULT_STEP, seed: int = 0, batch_size: int | str = "auto",
-    memory_budget: int = MEMORY_BUDGET, device: torch.device | str | None = None, progress: Progress | None = None,
-    certify: str = "none",
+    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad", latents: Latents = None,
+    features: torch.Tensor | None = None, norm: str = "l2", dtype: torch.dtype | None = None,
+    step: float = DEFAULT_STEP, seed: int = 0, batch_size: int | str = "auto", memory_budget: int | None = None,
+    device: torch.device | str | None = None, progress: Progress | None = None, certify: str = "sample",
+    output: Output = None, held: Held = (),
 ) -> SaliencyResult:  # fmt: skip
     """Measure how strongly the code of each image depends on each of its pixels (Eq. 12 of the paper).
 
@@ -58,71 +38,133 @@ def saliency(
     images
         One batch (n, *input), floating point and finite, or an iterable of batches.
     engine
-        "complex": complex128 arithmetic, many perturbations at once. "auto" picks for you.
+        "complex": complex128 arithmetic with the imaginary part `step`. "forward": the same with the step divided out,
+        pixel by pixel. "transpose": the same run backwards, latent by latent. "auto": the cheaper of the last two.
     kinks
-        Where an operation has no derivative (ReLU at 0): "ad" takes the one that autograd takes and counts it in
-        `ties`; "raise" raises `DerivativeError`.
+        Where an operation has no derivative (ReLU at 0, a tied maximum): "ad" takes the one that autograd takes,
+        "right", "left" and "mean" the one-sided ones along each pixel and their mean; all are counted in `ties`.
+        "raise" raises `DerivativeError`.
     latents
         Indices of the latents that count, or one weight for each, by which its derivatives are multiplied.
     features
-        A boolean mask of the input's shape: only these are perturbed; the others are NaN in the maps.
+        A boolean mask of the input's shape: only these are looked at; the others are NaN in the maps.
     norm
         "l2", "l1" or "max" over the latents.
     dtype
-        Of the maps and codes; default: that of the images. Derivatives are always computed in float64.
+        torch.float32 or torch.float64: what is computed in, on a converted copy of the weights, and the type of maps
+        and codes; default: that of the images. ("complex" always computes in complex128.)
     step
-        h, from 1e-200 to 2**-53.
+        h, from 1e-200 to 2**-53, for the engine "complex".
     seed
-        Decides what a certificate samples; without one nothing is drawn.
+        Decides what the certificate samples.
     batch_size, memory_budget
-        Images at a time, and the bytes that their perturbations may take.
+        Images at a time, and the bytes that their perturbations may take (default: a quarter of the free memory, at
+        most 1 GiB).
     device
         Where to compute; default: where the images are. Results are always returned there.
     progress
         Called with the number of images just finished.
     certify
-        "none".
+        "sample": recompute a sample of the returned entries by complex128 arithmetic, and more: see `Certificate`;
+        "full": many entries of every image; "none".
+    output
+        Which of several results is the code: a position, a key, an attribute, or a path such as "latent.0".
+    held
+        Further inputs of the encoder, each with one row an image, that are passed on and not perturbed.
 
     Raises `ImageError`, `InputError`, `EncoderError` for what cannot be explained as given, and `DerivativeError`
-    (its subclasses say more) when a derivative would not be exact.
+    (its subclasses say more) when a derivative would not be exact, or when the certificate fails.
     """
-    check_choice("certify", certify, _CERTIFY)
-    del seed  # nothing is drawn
-    options = Options(engine, kinks, latents, features, dtype, step, batch_size, memory_budget, device, progress)
-    reduce = NORMS[norm]
-    maps: list[torch.Tensor] = []
-    codes: list[torch.Tensor] = []
-    explained: list[torch.Tensor] = []
-    ties: Counter[str] = Counter()
+    check_choice("certify", certify, CERTIFY)
+    settings = Settings(engine, step, kinks, dtype, memory_budget)
+    options = Options(settings, latents, features, batch_size, device, progress, output, held)
+    found = _Found()
     for block in blocks_of(encoder, images, options):
+        found.add(block, norm)
+    if certify == "none":
+        return found.result(norm, None)
+    maps, explained = torch.cat(found.maps), torch.cat(found.images)
+    full = certify == "full"
+    certificate = certificate_of(found.last, maps, explained, options, norm, seed, full=full, ties=found.ties)
+    return found.result(norm, checked(certificate))
+
+
+@dataclass
+class _Found:
+    """What has been computed so far."""
+
+    maps: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    codes: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    images: list[torch.Tensor] = field(default_factory=list[torch.Tensor])
+    ties: Counter[str] = field(default_factory=Counter[str])
+    blocks: list[Block] = field(default_factory=list[Block])
+
+    @property
+    def last(self) -> Block:
+        return self.blocks[-1]
+
+    def add(self, block: Block, norm: str) -> None:
+        """Compute the maps of one block."""
         flat = block.images.new_full((len(block.images), block.images[0].numel()), torch.nan, dtype=block.dtype)
-        for features_done, columns in block.columns():
-            flat[:, features_done] = _narrowed(reduce(columns).T, block.dtype)  # (k, n, q) -> (n, k)
-        maps.append(flat.view(block.images.shape))
-        codes.append(block.codes.to(flat))
-        explained.append(block.images)
-        ties += block.ties
-    return SaliencyResult(torch.cat(maps), torch.cat(codes), torch.cat(explained), "complex", norm, step, dict(ties))
+        norms = norms_of_columns(block.task, block.features, block.selection, NORMS[norm])
+        flat[:, block.features.to(flat.device)] = _narrowed(norms, block.dtype).to(flat.device)
+        self.maps.append(flat.view(block.images.shape))
+        self.codes.append(block.codes.to(flat))
+        self.images.append(block.images)
+        self.ties += block.ties
+        self.blocks = [block]
+
+    def result(self, norm: str, certificate: Certificate | None) -> SaliencyResult:
+        """Put it together."""
+        settings = self.last.task.settings
+        return SaliencyResult(
+            torch.cat(self.maps), torch.cat(self.codes), torch.cat(self.images), self.last.engine, norm,
+            settings.step if settings.engine == "complex" else 0.0, settings.kinks, dict(self.ties), certificate,
+        )  # fmt: skip
+
+
+def certify(
+    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad", latents: Latents = None,
+    features: torch.Tensor | None = None, norm: str = "l2", dtype: torch.dtype | None = None,
+    step: float = DEFAULT_STEP, seed: int = 0, batch_size: int | str = "auto", memory_budget: int | None = None,
+    device: torch.device | str | None = None, progress: Progress | None = None, output: Output = None,
+    held: Held = (),
+) -> Certificate:  # fmt: skip
+    """Compute maps and return their full certificate, passed or not: many entries of every image computed anew.
+
+    Takes what `saliency` takes and raises what it raises, except for a certificate that fails.
+    """
+    settings = Settings(engine, step, kinks, dtype, memory_budget)
+    options = Options(settings, latents, features, batch_size, device, progress, output, held)
+    found = _Found()
+    for block in blocks_of(encoder, images, options):
+        found.add(block, norm)
+    return certificate_of(
+        found.last, torch.cat(found.maps), torch.cat(found.images), options, norm, seed, full=True, ties=found.ties
+    )
 
 
 def jacobian(
-    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad",
-    latents: Sequence[int] | torch.Tensor | None = None, features: torch.Tensor | None = None,
-    dtype: torch.dtype | None = None, step: float = DEFAULT_STEP, batch_size: int | str = "auto",
-    memory_budget: int = MEMORY_BUDGET, device: torch.device | str | None = None, progress: Progress | None = None,
+    encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad", latents: Latents = None,
+    features: torch.Tensor | None = None, dtype: torch.dtype | None = None, step: float = DEFAULT_STEP,
+    batch_size: int | str = "auto", memory_budget: int | None = None, device: torch.device | str | None = None,
+    progress: Progress | None = None, output: Output = None, held: Held = (),
 ) -> torch.Tensor:  # fmt: skip
     """Return the derivatives of all latents with respect to all pixels, for each image: (n, q, *input).
 
     Takes what `saliency` takes and raises what it raises. `latents` as indices leaves only those rows, as weights
     scales the rows; features that were not asked for are NaN.
     """
-    options = Options(engine, kinks, latents, features, dtype, step, batch_size, memory_budget, device, progress)
+    settings = Settings(engine, step, kinks, dtype, memory_budget)
+    options = Options(settings, latents, features, batch_size, device, progress, output, held)
     results: list[torch.Tensor] = []
     for block in blocks_of(encoder, images, options):
-        shape = (len(block.images), block.selected_latents, block.images[0].numel())
+        chosen = block.selection
+        shape = (len(block.images), len(chosen.indices), block.images[0].numel())
         flat = block.images.new_full(shape, torch.nan, dtype=block.dtype)
-        for features_done, columns in block.columns():
-            flat[:, :, features_done] = _narrowed(columns.permute(1, 2, 0), block.dtype)  # (k, n, q) -> (n, q, k)
+        rows = whole_jacobian(block.task, block.codes.shape[1], block.features, chosen.indices)
+        rows = rows if chosen.weights is None else rows * chosen.weights.to(rows)[:, None]
+        flat[:, :, block.features.to(flat.device)] = _narrowed(rows, block.dtype).to(flat.device)
         results.append(flat.unflatten(2, block.images.shape[1:]))
     return torch.cat(results)
 

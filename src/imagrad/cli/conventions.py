@@ -64,7 +64,7 @@ def resolve_device(name: str) -> str:
     """Return the device to compute on; raise `InputError` for one that is not there."""
     import torch
 
-    from imagrad.complexstep.derivatives import check_device
+    from imagrad.complexstep.points import check_device
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

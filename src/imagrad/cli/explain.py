@@ -8,15 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli.conventions import (
-    Command,
-    add_data_dir_option,
-    add_device_option,
-    choose_folder,
-    counted,
-    resolve_device,
-    say,
-)
+from imagrad.cli.conventions import Command, choose_folder, counted, resolve_device
+from imagrad.cli.networks import SHIPPED, add_network_options, open_images
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -26,25 +19,26 @@ if TYPE_CHECKING:
     from imagrad.models.autoencoders import DenseAutoencoder
 
 _LISTED = 12
-_SHIPPED = "the network that ships with imagrad"
+_AT_KINKS = {
+    "ad": "autograd's choice",
+    "right": "that to the right",
+    "left": "that to the left",
+    "mean": "the mean of both sides",
+}
+_RECORDED = ("fit", "invert", "norm", "latents", "engine", "kinks", "certify", "seed")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("model", nargs="?", type=str | None, default=None, help=f"Run folder; default: {_SHIPPED}.")
-    parser.add_argument("--data", required=True, help="Images: mnist:test[:3], picture.png, a folder, images.npy, ...")
-    parser.add_argument(
-        "--fit", type=str | None, default=None, help="Bring images to the network's size: resize, pad or crop."
-    )
-    parser.add_argument("--invert", action="store_true", help="Turn dark on bright into bright on dark.")
+    add_network_options(parser)
     parser.add_argument("--norm", default="l2", help="Over the latents: l2 (Eq. 12), l1 or max.")
     parser.add_argument("--latents", type=int, nargs="+", default=None, help="Only these latents, such as 0 5.")
-    parser.add_argument("--kinks", default="ad", help='Where there is no derivative: "ad" as autograd, or "raise".')
-    parser.add_argument("--seed", type=int, default=0, help="Of what is sampled; the maps themselves draw nothing.")
+    parser.add_argument("--engine", default="auto", help="What computes: auto, forward, transpose or complex.")
+    parser.add_argument("--kinks", default="ad", help="Where there is no derivative: ad, right, left, mean or raise.")
+    parser.add_argument("--certify", default="sample", help="Recompute entries by other means: sample, full or none.")
+    parser.add_argument("--seed", type=int, default=0, help="Of what the certificate samples; the maps draw nothing.")
     parser.add_argument(
         "--out", type=str | None, default=None, help="Run folder to make; default: runs/explain-001, ..."
     )
-    add_data_dir_option(parser)
-    add_device_option(parser)
 
 
 def _run(options: Namespace) -> dict[str, Any]:
@@ -54,7 +48,7 @@ def _run(options: Namespace) -> dict[str, Any]:
 
     device = resolve_device(options["device"])
     autoencoder = load(options["model"], device)
-    dataset = _open(options, autoencoder.config.image_shape)
+    dataset = open_images(options, autoencoder.config.image_shape)
     out = choose_folder(options["out"], "explain")
     runs.refuse_used(out)  # before the work, not after it
     result = _explain(options, autoencoder, dataset, device)
@@ -71,7 +65,7 @@ def _run(options: Namespace) -> dict[str, Any]:
                 "images": len(dataset),
                 "sha256": dataset.fingerprint_of(result.images),
             },
-            "options": {name: options[name] for name in ("fit", "invert", "norm", "latents", "kinks", "seed")},
+            "options": {name: options[name] for name in _RECORDED},
         },
     )
     result.save(out / "maps.safetensors")
@@ -80,35 +74,11 @@ def _run(options: Namespace) -> dict[str, Any]:
     figures = _draw(result, dataset, out)
     return {
         "out": str(out),
-        "model": str(options["model"] or _SHIPPED),
+        "model": str(options["model"] or SHIPPED),
         **summary,
         "drawn": min(MOST_MAPS, len(dataset)),
         "figures": figures,
     }
-
-
-def _open(options: Namespace, shape: tuple[int, int, int]) -> Dataset:
-    """Open the images and see that the network takes them."""
-    from imagrad.data.datasets import load_dataset
-    from imagrad.data.fitting import FITS, Fit
-    from imagrad.data.sources import shape_text
-    from imagrad.errors import ImageError
-
-    if options["fit"] is not None:
-        FITS[options["fit"]]  # an unknown one is named before anything is read
-    fit = Fit(shape, options["fit"], options["invert"])
-    dataset = load_dataset(options["data"], data_dir=options["data_dir"], fit=fit)
-    for note in dataset.source.notes:
-        say(f"note: {note}")
-    if dataset.image_shape != shape:
-        raise ImageError(
-            f"the network takes images that are {shape_text(shape)}; {dataset.name} is "
-            f"{shape_text(dataset.image_shape)}. "
-            "Give --fit resize (stretch), pad (keep proportions, fill the rest) or crop (keep proportions, cut the "
-            "rest), each of which turns colour into grey where needed; and --invert if it is dark on bright: "
-            "the digits of MNIST are bright on dark."
-        )
-    return dataset
 
 
 def _explain(options: Namespace, autoencoder: DenseAutoencoder, dataset: Dataset, device: str) -> SaliencyResult:
@@ -123,7 +93,9 @@ def _explain(options: Namespace, autoencoder: DenseAutoencoder, dataset: Dataset
             batches,
             norm=options["norm"],
             latents=options["latents"],
+            engine=options["engine"],
             kinks=options["kinks"],
+            certify=options["certify"],
             seed=options["seed"],
             progress=lambda count: _advance(bar, count),
         )
@@ -152,7 +124,9 @@ def summarise(result: SaliencyResult, dataset: Dataset) -> dict[str, Any]:
                 "active_latents": int((codes > 0).sum()),
             }
         )
-    return {"engine": result.engine, "norm": result.norm, "step": result.step, "ties": result.ties, "images": images}
+    certificate = None if result.certificate is None else result.certificate.as_dict()
+    facts = {"engine": result.engine, "norm": result.norm, "step": result.step, "kinks": result.kinks}
+    return {**facts, "ties": result.ties, "certificate": certificate, "images": images}
 
 
 def _draw(result: SaliencyResult, dataset: Dataset, out: Path) -> list[str]:
@@ -180,14 +154,21 @@ def _describe(result: dict[str, Any]) -> str:
     if len(images) > _LISTED:
         lines.append(f"... and {len(images) - _LISTED} more in {result['out']}/metrics.json")
     for operation, count in result["ties"].items():
-        lines.append(
-            f"note: {operation} stood exactly at its kink {count} times; there the derivative is autograd's choice"
-        )
+        taken = _AT_KINKS[result["kinks"]]
+        lines.append(f"note: {operation} stood exactly at its kink {count} times; there the derivative is {taken}")
     if len(images) > result["drawn"]:
         lines.append(
             f"note: the figure shows the first {result['drawn']} of {len(images)} maps; maps.safetensors has all"
         )
+    if result["certificate"] is not None:
+        lines.append(_describe_certificate(result["certificate"]))
     return "\n".join([*lines, f"maps, numbers and figures: {result['out']}", *result["figures"]])
+
+
+def _describe_certificate(certificate: dict[str, Any]) -> str:
+    entries = sum(check["count"] for check in certificate["checks"] if "entries" in check["name"])
+    how = "computed anew in complex128 (imagrad certify says more)"
+    return f"certificate: passed; {entries} entries of the maps were {how}"
 
 
 COMMAND = Command("Draw which pixels the code of each image depends on.", _add_arguments, _run, _describe)

@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command
 
-_FILLED_BY = ("attribution.saliency", "complexstep.rules", "data.corruptions", "data.datasets", "training.losses")
+_FILLED_BY = ("complexstep.norms", "complexstep.rules", "data.corruptions", "data.datasets", "training.losses")
 
 
 def _add_arguments(parser: ArgumentParser) -> None:

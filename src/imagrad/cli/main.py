@@ -10,7 +10,7 @@ from importlib import metadata
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli import demo, explain, train
+from imagrad.cli import certify, demo, explain, preflight, train
 from imagrad.cli import list as list_command
 from imagrad.cli.conventions import Command, add_common_options
 from imagrad.errors import ImagradError
@@ -19,6 +19,8 @@ COMMANDS: dict[str, Command] = {
     "demo": demo.COMMAND,
     "train": train.COMMAND,
     "explain": explain.COMMAND,
+    "preflight": preflight.COMMAND,
+    "certify": certify.COMMAND,
     "list": list_command.COMMAND,
 }
 
@@ -33,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = COMMANDS[name].run(chosen)
         print(json.dumps(result) if chosen["json"] else COMMANDS[name].describe(result), flush=True)
+        if result.get("passed") is False:  # a check that was asked for, and failed
+            return 1
     except BrokenPipeError:  # whoever was reading has read enough
         sys.stdout = None  # nothing is left to flush at the end
         return 1
