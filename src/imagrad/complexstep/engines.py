@@ -13,6 +13,7 @@ from imagrad.complexstep.cache import Expected
 from imagrad.complexstep.number import PAIR, Lifted
 from imagrad.complexstep.points import ONE_SIDED, Settings
 from imagrad.complexstep.program import Program
+from imagrad.complexstep.recorded import replay
 from imagrad.errors import DerivativeError
 
 Pull = Callable[[torch.Tensor], torch.Tensor]
@@ -78,16 +79,19 @@ def push(task: Task, directions: torch.Tensor) -> torch.Tensor:
 
 
 def _pushed(task: Task, directions: torch.Tensor) -> torch.Tensor:
+    is_plain = task.settings.arithmetic == PAIR
+    with recording(task), _without_hints():
+        return checked_finite(replay(task, _along, directions) if is_plain else _along(task, directions))
+
+
+def _along(task: Task, directions: torch.Tensor) -> torch.Tensor:
     step = task.settings.step if task.settings.engine == "complex" else 1.0
     arithmetic = task.settings.arithmetic
 
     def imaginary(direction: torch.Tensor) -> torch.Tensor:
         return task.program.run(Lifted(task.point, step * direction, arithmetic), *task.held).im
 
-    with recording(task), _without_hints():
-        if len(directions) == 1:
-            return checked_finite(imaginary(directions[0])[None] / step)
-        return checked_finite(torch.vmap(imaginary)(directions) / step)
+    return (imaginary(directions[0])[None] if len(directions) == 1 else torch.vmap(imaginary)(directions)) / step
 
 
 def recording(task: Task) -> torch.no_grad | nullcontext[None]:

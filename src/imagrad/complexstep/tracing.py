@@ -67,7 +67,7 @@ class Graph:
     batch: int | None
     """The only size of the first axis that the graph is good for; None when it takes any."""
     recorded: dict[Any, Any] = field(default_factory=dict[Any, Any], compare=False, repr=False)
-    """Straight-line programs made of it, by shape: see `rows.py`."""
+    """Straight-line programs made of it, by shape: see `recorded.py`."""
 
     @cached_property
     def reached(self) -> dict[fx.Node, None]:

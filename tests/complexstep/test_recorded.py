@@ -1,10 +1,10 @@
-"""Rows by transposition, and their straight-line recordings: the same bits, always with the present weights."""
+"""Straight-line recordings: the same bits as the rules, always with the present weights."""
 
 import pytest
 import torch
 from torch import nn
 
-from imagrad.complexstep import column_norms, jacobian, rows
+from imagrad.complexstep import column_norms, jacobian, recorded, rows
 from imagrad.complexstep.cache import _KNOWN
 
 
@@ -23,7 +23,7 @@ def network():
 
 
 X = torch.rand(1, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
-SOME = rows._USES + 2
+SOME = recorded._USES + 2
 
 
 def recordings(net):
@@ -31,9 +31,10 @@ def recordings(net):
     return [run for known in _KNOWN[net].values() for _, run in known.graph.recorded.values() if run is not None]
 
 
-def test_a_recording_gives_the_same_bits():
+@pytest.mark.parametrize("engine", ["transpose", "forward"])
+def test_a_recording_gives_the_same_bits(engine):
     net = network()
-    found = [jacobian(net, X, engine="transpose") for _ in range(SOME)]
+    found = [jacobian(net, X, engine=engine) for _ in range(SOME)]
     assert len(recordings(net)) == 1
     assert all(torch.equal(other, found[0]) for other in found)
     expected = torch.func.jacrev(net)(X)
@@ -42,7 +43,7 @@ def test_a_recording_gives_the_same_bits():
 
 def test_a_recording_is_made_after_some_uses_only():
     net = network()
-    for _ in range(rows._USES):
+    for _ in range(recorded._USES):
         jacobian(net, X, engine="transpose")
     assert recordings(net) == []
 
@@ -57,14 +58,15 @@ def test_a_recording_is_made_after_some_uses_only():
         lambda net: setattr(net, "2", nn.Tanh()),
     ],
 )
-def test_a_recording_uses_the_present_network(change):
+@pytest.mark.parametrize("engine", ["transpose", "forward"])
+def test_a_recording_uses_the_present_network(change, engine):
     net = network()
     for _ in range(SOME):
-        jacobian(net, X, engine="transpose")
+        jacobian(net, X, engine=engine)
     change(net)
     expected = torch.func.jacrev(net)(X)
     for _ in range(SOME):
-        found = jacobian(net, X, engine="transpose")
+        found = jacobian(net, X, engine=engine)
         assert float((found - expected).abs().max() / expected.abs().max()) <= 1e-13
 
 
@@ -82,14 +84,14 @@ def test_few_shapes_are_remembered():
     for count in range(1, 7):
         for _ in range(SOME):
             column_norms(net, torch.ones(12).double(), engine="transpose", latents=list(range(count)))
-    assert len(recordings(net)) == rows._MOST
+    assert len(recordings(net)) == recorded._MOST
 
 
 def test_what_cannot_be_recorded_is_run_step_by_step(monkeypatch):
     def refuse(*_):
         raise RuntimeError("no")
 
-    monkeypatch.setattr(rows, "make_fx", refuse)
+    monkeypatch.setattr(recorded, "make_fx", refuse)
     net = network()
     expected = torch.func.jacrev(net)(X)
     for _ in range(SOME):
@@ -101,6 +103,14 @@ def test_gradients_are_never_recorded():
     net = network().requires_grad_(True)
     for _ in range(SOME):
         jacobian(net, X, engine="transpose", differentiable=True)
+    assert recordings(net) == []
+
+
+@pytest.mark.parametrize("kinks", ["right", "left", "mean"])
+def test_one_sided_derivatives_are_never_recorded(kinks):
+    net = network()
+    for _ in range(SOME):
+        jacobian(net, X, kinks=kinks)
     assert recordings(net) == []
 
 
