@@ -6,7 +6,7 @@ READY := .venv/ready
 # One thread a process: the tests already use every core, and two libraries that each take all of them stand in line.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow check docs clean
+.PHONY: help demo test test-slow check docs bench clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -30,8 +30,14 @@ test-slow: $(READY)  ## Run the slow tests alone.
 check: $(READY)  ## Check format, lint, types and architecture.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv --session check
 
-docs: $(READY)  ## Write what is generated from the code: docs/cli.md.
+docs: $(READY)  ## Write what is generated from the code: docs/cli.md and the figure of docs/engine.md.
 	$(BIN)/python docs/make_cli.py > docs/cli.md
+	$(BIN)/python docs/make_step_figure.py
+
+bench: $(READY)  ## Time the engines beside autograd's; see docs/benchmarks.md.
+	$(BIN)/python benchmarks/derivatives.py
+	$(BIN)/python benchmarks/large.py
+	$(BIN)/python benchmarks/certificates.py
 
 clean:  ## Remove what was installed and cached; runs/ stays.
 	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist

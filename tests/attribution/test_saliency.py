@@ -625,3 +625,21 @@ def test_saliency_under_autocast_is_refused_or_right(autoencoder, images):
         except (EncoderError, DerivativeError):
             return
     assert error(found, expected) <= 1e-5
+
+
+def test_autocast_is_refused(autoencoder, images):
+    with torch.autocast("cpu", dtype=torch.bfloat16), pytest.raises(EncoderError, match="autocast must be off"):
+        imagrad.saliency(autoencoder.encode, images)
+
+
+def test_a_network_of_one_image_at_a_time(images):
+    net = nn.Linear(64, 3).requires_grad_(False)
+    result = imagrad.saliency(lambda x: net(x.reshape(1, 64)), images[:1])
+    assert torch.allclose(result.maps.flatten(), net.weight.norm(dim=0), rtol=1e-5)
+
+
+def test_an_encoder_that_does_not_take_darker_images():
+    """The independence check looks at a darker copy, whose logarithm is none."""
+    images = torch.rand(2, 1, 4, 4).clamp_min(0.1)
+    result = imagrad.saliency(lambda x: (x.flatten(1) - 0.099).log(), images, dtype=torch.float64)
+    assert torch.allclose(result.maps, 1 / (images.double() - 0.099), rtol=1e-9)

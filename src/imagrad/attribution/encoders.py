@@ -108,7 +108,8 @@ def check_independence(program: Program, images: torch.Tensor, held: Held) -> No
     several = (torch.cat([several[0][:2], 0.5 * several[0][2:]]), *several[1:])
     company = several if program.batch is None else (images, *held)
     codes = program.run_real(*company).flatten(1)
-    scale = max(float(codes.abs().max()), _SMALLEST_SCALE)
+    own = codes[:2] if program.batch is None else codes  # the darker copy may be no image that the network takes
+    scale = max(float(own.abs().max()), _SMALLEST_SCALE)
     for k, place in ((0, 0), (len(images) - 1, 1 if program.batch is None else len(images) - 1)):
         again = program.run_real(*_rows((images, *held), [k] * (program.batch or 1)))
         off = float((again.flatten(1)[0] - codes[place]).abs().max())

@@ -17,6 +17,7 @@ from imagrad.errors import EncoderError
 _ROUNDING = (
     1e4  # times the precision of the network's type: deep networks add up rounding; a lost operation is far more
 )
+_COARSEST = 0.1  # whatever the type
 _SMALLEST_CODE = 1e-2  # codes below it are compared as if they were of this size
 _SLACK = 4.0  # a reused graph may be off by so many times what it was when it was new
 _UNITS = 8  # ... or by so many units of rounding
@@ -121,7 +122,7 @@ def distance(found: torch.Tensor, own: torch.Tensor) -> float:
 
 def check_trace(off: float, dtype: torch.dtype) -> None:
     """Raise `EncoderError` unless the graph gives the network's own codes, to the rounding of the network's type."""
-    if not off <= _ROUNDING * torch.finfo(dtype).eps:
+    if not off <= min(_COARSEST, _ROUNDING * torch.finfo(dtype).eps):
         raise EncoderError(
             f"the traced network must give the codes that the network gives; they differ by {off:.3g} of the largest. "
             "Does it keep state between calls, or run under autocast? Such a network cannot be explained."

@@ -223,6 +223,10 @@ def refuse_ties(ties: Any) -> None:
 def plain_value(function: Function, inputs: Sequence[torch.Tensor], output: Output) -> torch.Tensor:
     """Run the function itself; raise `EncoderError` unless it takes the inputs and returns real numbers."""
     first, *held = inputs
+    if torch.is_autocast_enabled(first.device.type):
+        raise EncoderError(
+            "autocast must be off: the network would run in half precision, its derivatives not. Leave its context."
+        )
     if not callable(function) or isinstance(function, type):
         raise EncoderError(f"what is differentiated must be a network or a function; got {function!r}.")
     try:

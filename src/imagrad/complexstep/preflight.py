@@ -104,7 +104,8 @@ def preflight(
     found: list[Finding] = [*_train_mode(function), *_surroundings(function, images)]
     state = _state(function)
     try:
-        with torch.random.fork_rng([images.device] if images.is_cuda else []):  # what is drawn is not the user's
+        draws = torch.random.fork_rng([images.device] if images.is_cuda else [])  # what is drawn is not the user's
+        with draws, torch.autocast(images.device.type, enabled=False):
             found += _findings(function, images, held, output)
     finally:
         found += _changed(state)

@@ -137,7 +137,10 @@ def export(function: Function, examples: Sequence[torch.Tensor], *, batched: boo
     examples = [example.detach().contiguous() for example in examples]
     if batched:
         several = [x if len(x) > 1 else torch.cat([x, x]) for x in examples]  # a size of 1 would be taken literally
-        graph = _export(function, several, output, dynamic=True)
+        try:
+            graph = _export(function, several, output, dynamic=True)
+        except ExportError:  # a network of one batch size may refuse any other
+            return _export(function, examples, output, dynamic=False)
         if graph.batch is None:
             return graph
     return _export(function, examples, output, dynamic=False)

@@ -139,6 +139,12 @@ def slice_scatter(value: Any, source: Any, axis: int = 0, start: Any = None, end
     )
 
 
+@rule(aten.alias.default, aten.detach.default, aten.lift_fresh_copy.default, torch.ops.prims.view_of.default)
+def same(value: Lifted) -> Lifted:
+    """Return it as it is: what is differentiated is the forward computation, whatever is hidden from autograd."""
+    return value
+
+
 # --- types: all is computed in one floating-point type ---
 @rule(aten._to_copy.default, aten.to.dtype)
 def convert(value: Lifted, *arguments: Any, **options: Any) -> Lifted:
