@@ -39,8 +39,5 @@ bench: $(READY)  ## Time the engines beside autograd's; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/certificates.py
 
-bench: $(READY)  ## Time the engines against jacrev, jacfwd and a loop (15 minutes): docs/benchmarks.md.
-	$(BIN)/python benchmarks/derivatives.py
-
 clean:  ## Remove what was installed and cached; runs/ stays.
 	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+import imagrad
 
 Run = Callable[[], torch.Tensor]
 
@@ -113,11 +116,16 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 def surroundings() -> dict[str, str]:
-    """Return versions and machine."""
+    """Return versions, which imagrad it was that was measured, and the machine."""
     names = ("imagrad", "torch", "numpy", "captum")
     found = {name: _version(name) for name in names}
     threads = f"{torch.get_num_threads()} thread" + ("s" if torch.get_num_threads() > 1 else "")
-    return {**found, "python": platform.python_version(), "machine": f"{_processor()}, {threads}, no accelerator"}
+    return {
+        **found,
+        "source": _source(),
+        "python": platform.python_version(),
+        "machine": f"{_processor()}, {threads}, no accelerator",
+    }
 
 
 def _version(name: str) -> str:
@@ -125,6 +133,17 @@ def _version(name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def _source() -> str:
+    """Name the commit of the imagrad that was imported: a changed copy must not pass for it."""
+    folder = Path(imagrad.__file__).parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--exclude=*", "--dirty=, with changes"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "a copy outside any repository"
+    return f"commit {found}"
 
 
 def _processor() -> str:

@@ -14,7 +14,7 @@ EPS = torch.finfo(torch.float64).eps
 STEPS = [2.0**-53, 2.0**-66, 1e-100, 1e-200]
 MANY_FEATURES = 400  # from here on an engine that costs a pass per feature is asked for three directions alone
 
-QUICK = {"mlp", "conv_batchnorm", "prototypes", "returns_dataclass", "vae", "einsum_attention"}
+QUICK = {"conv_batchnorm", "prototypes", "vae"}
 """The networks of the quick suite; the slow one has all."""
 
 

@@ -121,7 +121,8 @@ def full_name(name):
 def test_every_rule_is_met():
     met = json.loads(Path(__file__).with_name("opinfo_ratchet.json").read_text())["met"]
     elsewhere = {"prims.view_of.default"}  # what detach is taken apart into: `test_detach_is_seen_through`
-    assert set(met) | {full_name(name) for name in EXAMPLES} | elsewhere == set(RULES)
+    ours = {name for name in RULES if name.startswith(("aten.", "prims."))}  # not what a page of the docs adds
+    assert set(met) | {full_name(name) for name in EXAMPLES} | elsewhere == ours
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLES))
