@@ -64,6 +64,10 @@ def test_another_quantity_chooses_its_own_limits():
         ({"kind": "best"}, "`kind` must be one of: most, least; got 'best' for 'gradient norm'"),
         ({"role": "star"}, "`role` must be one of: map, control, single, paper; got 'star'"),
         ({"high": None}, "`low` and `high` bound one interval: give both or none for 'gradient norm'"),
+        (
+            {"values": (99, 80, float("nan"), 40)},
+            "`percentages` and `values` must be finite numbers; .* 'gradient norm'",
+        ),
         ({"values": (1, 2)}, r"must have one length, 1 or more; got \[4, 2, 4, 4\]"),
         ({"percentages": (), "values": (), "low": None, "high": None}, r"one length, 1 or more; got \[0, 0\]"),
     ],

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.patches import FancyArrowPatch
 
 from imagrad.figures import draw_approach, draw_autoencoder, draw_small_network, draw_stages
-from imagrad.figures.shapes import Box, add_box, canvas
+from imagrad.figures.shapes import Box, add_arrow, add_box, canvas
 
 DIAGRAMS = [draw_approach, draw_autoencoder, draw_small_network, draw_stages]
 WORDS = {
@@ -58,20 +58,40 @@ def test_no_text_covers_another(draw):
     assert [(a, b) for k, (a, x) in enumerate(boxes) for b, y in boxes[:k] if x.overlaps(y)] == []
 
 
-@pytest.mark.parametrize("draw", DIAGRAMS)
-def test_arrows_end_on_the_edge_of_a_shape(draw):
-    axes = drawn(draw())
+def loose_arrows(axes):
+    """List the ends of arrows that lie on the edge of no shape, to a dot."""
     shapes = [patch.get_window_extent() for patch in axes.patches if patch.get_gid() == "shape"]
-    arrows = [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
-    assert arrows or draw is draw_autoencoder
-    for arrow in arrows:
-        x, y = axes.transData.transform(arrow._posA_posB[1])
-        assert any(
+    loose = []
+    for arrow in arrows_of(axes):
+        end = arrow._posA_posB[1]
+        x, y = axes.transData.transform(end)
+        if not any(
             min(abs(x - s.x0), abs(x - s.x1), abs(y - s.y0), abs(y - s.y1)) < 1
             and s.x0 - 1 < x < s.x1 + 1
             and s.y0 - 1 < y < s.y1 + 1
             for s in shapes
-        )
+        ):
+            loose.append(end)
+    return loose
+
+
+def arrows_of(axes):
+    return [patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]
+
+
+@pytest.mark.parametrize("draw", DIAGRAMS)
+def test_arrows_end_on_the_edge_of_a_shape(draw):
+    axes = drawn(draw())
+    assert arrows_of(axes) and loose_arrows(axes) == []
+
+
+def test_an_arrow_that_misses_its_box_is_found():
+    _, axes = canvas(3, 1)
+    box = Box(2, 0.5, 1, 0.4)
+    add_box(axes, box, "here", "white")
+    add_arrow(axes, [(0.5, 0.5), box.left])
+    add_arrow(axes, [(0.5, 0.2), (1.4, 0.2)])
+    assert loose_arrows(drawn(axes.figure)) == [(1.4, 0.2)]
 
 
 @pytest.mark.parametrize("draw", DIAGRAMS)

@@ -47,6 +47,8 @@ class Curve:
             raise InputError(f"`role` must be one of: {', '.join(_ROLES)}; got {self.role!r} for {self.name!r}.")
         if (self.low is None) != (self.high is None):
             raise InputError(f"`low` and `high` bound one interval: give both or none for {self.name!r}.")
+        if not np.isfinite([*self.percentages, *self.values]).all():
+            raise InputError(f"`percentages` and `values` must be finite numbers; got others for {self.name!r}.")
         lengths = [len(x) for x in (self.percentages, self.values, self.low, self.high) if x is not None]
         if len(set(lengths)) > 1 or not lengths[0]:
             raise InputError(
