@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagrad import complexstep
+    from imagrad.attribution.methods import AttributionResult, attribute
     from imagrad.attribution.results import SaliencyResult, load_result
     from imagrad.attribution.saliency import certify, jacobian, saliency
     from imagrad.complexstep.certificate import Certificate
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from imagrad.models.saved import load
 
 __all__ = [
+    "AttributionResult",
     "Certificate",
     "ImagradError",
     "Preflight",
     "SaliencyResult",
+    "attribute",
     "certify",
     "complexstep",
     "draw",
@@ -36,10 +39,12 @@ __all__ = [
 ]
 
 _HOMES = {
+    "AttributionResult": "imagrad.attribution.methods",
     "Certificate": "imagrad.complexstep.certificate",
     "ImagradError": "imagrad.errors",
     "Preflight": "imagrad.complexstep.preflight",
     "SaliencyResult": "imagrad.attribution.results",
+    "attribute": "imagrad.attribution.methods",
     "certify": "imagrad.attribution.saliency",
     "draw": "imagrad.figures",
     "jacobian": "imagrad.attribution.saliency",

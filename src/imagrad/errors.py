@@ -14,6 +14,7 @@
     ├── RunFolderError               a run folder that is not one, does not fit, or is in use
     ├── StorageError                 writing failed: disk full, read-only folder, ...
     ├── TrainingError                training cannot go on: the loss is not a number
+    ├── MissingExtraError            a package that only an extra installs is not there
     └── DerivativeError              no exact derivative can be given
         ├── ExportError              the function cannot be turned into a graph of operations
         └── UnsupportedOperationError  an operation without a complex-step rule
@@ -74,6 +75,10 @@ class StorageError(ImagradError):
 
 class TrainingError(ImagradError):
     """Training cannot go on."""
+
+
+class MissingExtraError(ImagradError):
+    """A package that only an extra of imagrad installs is not there."""
 
 
 class DerivativeError(ImagradError):

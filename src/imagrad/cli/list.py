@@ -9,7 +9,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command
 
-_FILLED_BY = ("complexstep.norms", "complexstep.rules", "data.corruptions", "data.datasets", "training.losses")
+_FILLED_BY = (
+    "attribution.methods", "complexstep.norms", "complexstep.rules", "data.corruptions", "data.datasets",
+    "training.losses",
+)  # fmt: skip
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -40,7 +43,7 @@ def _describe(result: dict[str, Any]) -> str:
 
 
 COMMAND = Command(
-    "List what can be named: corruptions, datasets, fits, networks, norms, rules, variants.",
+    "List what can be named: corruptions, datasets, fits, methods, networks, norms, rules, variants.",
     _add_arguments,
     _run,
     _describe,
