@@ -14,6 +14,7 @@
     ├── RunFolderError               a run folder that is not one, does not fit, or is in use
     ├── StorageError                 writing failed: disk full, read-only folder, ...
     ├── TrainingError                training cannot go on: the loss is not a number
+    ├── ProcessError                 a process that worked for this one ended without an answer
     ├── MissingExtraError            a package that only an extra installs is not there
     └── DerivativeError              no exact derivative can be given
         ├── ExportError              the function cannot be turned into a graph of operations
@@ -79,6 +80,10 @@ class TrainingError(ImagradError):
 
 class MissingExtraError(ImagradError):
     """A package that only an extra of imagrad installs is not there."""
+
+
+class ProcessError(ImagradError):
+    """A process that worked for this one ended without an answer."""
 
 
 class DerivativeError(ImagradError):

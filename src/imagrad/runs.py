@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,21 @@ def create(path: Path, config: Mapping[str, Any]) -> Path:
     return path
 
 
-def refuse_used(path: Path) -> None:
-    """Raise `RunFolderError` when `path` exists and is not empty: nothing is ever overwritten."""
-    if path.exists() and (not path.is_dir() or any(entry.suffix != _PARTIAL for entry in path.iterdir())):
+def refuse_used(path: Path, but: Sequence[str] = ()) -> None:
+    """Raise `RunFolderError` when `path` exists and is not empty: nothing is ever overwritten.
+
+    Entries named in `but` may be there: what a killed command can go on with.
+    """
+    if path.exists() and (not path.is_dir() or any(_is_used(entry, but) for entry in path.iterdir())):
         raise RunFolderError(
             f"`out` must be a new or an empty folder; {path} exists and is not empty. "
             "Choose another name, delete it, or go on with it where the command has --resume."
         )
     remove_leftovers(path)
+
+
+def _is_used(entry: Path, but: Sequence[str]) -> bool:
+    return entry.suffix != _PARTIAL and entry.name not in but
 
 
 def read_config(path: Path) -> dict[str, Any]:

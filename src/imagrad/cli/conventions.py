@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, Namespace
@@ -26,6 +26,14 @@ class Command:
     """What a user should know after Ctrl-C."""
 
 
+@dataclass(frozen=True)
+class Group:
+    """Commands under one name, such as `imagrad check corruption`."""
+
+    summary: str
+    commands: Mapping[str, Command]
+
+
 def add_common_options(parser: ArgumentParser) -> None:
     """Add the options that every command takes."""
     parser.add_argument("--config", action="config", help="Read options from a YAML file.")
@@ -33,16 +41,20 @@ def add_common_options(parser: ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="Show the traceback of an error.")
 
 
-def add_fields(parser: ArgumentParser, config: type[Any]) -> None:
-    """Add an option for each field of a config dataclass, with its type, default and docstring."""
+def add_fields(parser: ArgumentParser, config: type[Any], names: Sequence[str] | None = None) -> None:
+    """Add an option for each field of a config dataclass, or those of `names`: its type, default and docstring."""
     texts = {entry.arg_name: entry.description for entry in parse_from_object(config).params}
     types = get_type_hints(config)
     for field in fields(config):
+        if names is not None and field.name not in names:
+            continue
         option, kind = f"--{field.name.replace('_', '-')}", types[field.name]
         if field.default is MISSING:
             parser.add_argument(option, type=kind, required=True, help=texts[field.name])
-        elif kind == tuple[int, ...]:  # as people write it: --hidden 256 128
-            parser.add_argument(option, type=int, nargs="*", default=list(field.default), help=texts[field.name])
+        elif get_origin(kind) is tuple:  # as people write it: --hidden 256 128
+            parser.add_argument(
+                option, type=get_args(kind)[0], nargs="*", default=list(field.default), help=texts[field.name]
+            )  # fmt: skip
         else:
             parser.add_argument(option, type=kind, default=field.default, help=texts[field.name])
 

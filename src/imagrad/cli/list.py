@@ -11,7 +11,7 @@ from imagrad.cli.conventions import Command
 
 _FILLED_BY = (
     "attribution.methods", "complexstep.norms", "complexstep.rules", "data.corruptions", "data.datasets",
-    "training.losses",
+    "checks.checks", "checks.controls", "training.losses",
 )  # fmt: skip
 
 

@@ -7,20 +7,24 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli import certify, demo, explain, preflight, train
+from imagrad.cli import certify, check, compare, demo, explain, preflight, reproduce, train
 from imagrad.cli import list as list_command
-from imagrad.cli.conventions import Command, add_common_options
+from imagrad.cli.conventions import Command, Group, add_common_options
 from imagrad.errors import ImagradError
 
-COMMANDS: dict[str, Command] = {
+COMMANDS: dict[str, Command | Group] = {
     "demo": demo.COMMAND,
     "train": train.COMMAND,
     "explain": explain.COMMAND,
     "preflight": preflight.COMMAND,
     "certify": certify.COMMAND,
+    "check": check.GROUP,
+    "compare": compare.COMMAND,
+    "reproduce": reproduce.COMMAND,
     "list": list_command.COMMAND,
 }
 
@@ -29,12 +33,10 @@ _INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 1 for a failure, 2 for wrong usage."""
-    options = build_parser().parse_args(arguments)
-    name = options["subcommand"]
-    chosen: Namespace = options[name]
+    name, command, chosen = _chosen(build_parser().parse_args(arguments))
     try:
-        result = COMMANDS[name].run(chosen)
-        print(json.dumps(result) if chosen["json"] else COMMANDS[name].describe(result), flush=True)
+        result = command.run(chosen)
+        print(json.dumps(result) if chosen["json"] else command.describe(result), flush=True)
         if result.get("passed") is False:  # a check that was asked for, and failed
             return 1
     except BrokenPipeError:  # whoever was reading has read enough
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImagradError as error:
         return _fail(f"imagrad {name}: error: {error}", error.exit_code, debug=chosen["debug"])
     except KeyboardInterrupt:
-        return _fail(f"imagrad {name}: interrupted. {COMMANDS[name].after_interrupt}", _INTERRUPTED, debug=False)
+        return _fail(f"imagrad {name}: interrupted. {command.after_interrupt}", _INTERRUPTED, debug=False)
     except Exception as error:  # the last line of defence: still one line, not a page
         told = f"imagrad {name}: unexpected {type(error).__name__}: {error} (--debug shows where; please report it)"
         return _fail(told, 1, debug=chosen["debug"])
@@ -59,13 +61,36 @@ def build_parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
-    for name, command in COMMANDS.items():
-        subparser = ArgumentParser(description=command.summary, allow_abbrev=False)
-        command.add_arguments(subparser)
-        add_common_options(subparser)
-        commands.add_subcommand(name, subparser, help=command.summary)
-        subparser.prog = f"imagrad {name}"
+    for name, entry in COMMANDS.items():
+        if isinstance(entry, Command):
+            _add_command(commands, f"imagrad {name}", name, entry)
+            continue
+        group = ArgumentParser(description=entry.summary, allow_abbrev=False)
+        commands.add_subcommand(name, group, help=entry.summary)
+        group.prog = f"imagrad {name}"
+        of_group = group.add_subcommands(title="commands", metavar="COMMAND")
+        for part, command in entry.commands.items():
+            _add_command(of_group, f"imagrad {name} {part}", part, command)
     return parser
+
+
+def _add_command(commands: Any, program: str, name: str, command: Command) -> None:
+    """Add a command's parser to the commands of a parser."""
+    subparser = ArgumentParser(description=command.summary, allow_abbrev=False)
+    command.add_arguments(subparser)
+    add_common_options(subparser)
+    commands.add_subcommand(name, subparser, help=command.summary)
+    subparser.prog = program
+
+
+def _chosen(options: Namespace) -> tuple[str, Command, Namespace]:
+    """Return the command that was asked for, with its name and its options."""
+    name: str = options["subcommand"]
+    entry, chosen = COMMANDS[name], options[name]
+    if isinstance(entry, Command):
+        return name, entry, chosen
+    part: str = chosen["subcommand"]
+    return f"{name} {part}", entry.commands[part], chosen[part]
 
 
 def _fail(message: str, code: int, *, debug: bool) -> int:

@@ -61,6 +61,13 @@ def _parse_range(text: str | None, whole: str) -> slice:
     return slice(start, stop, step)
 
 
+def range_text(chosen: slice) -> str:
+    """Write a range as a selection does: "[:100]", or nothing for all."""
+    parts = ["" if number is None else str(number) for number in (chosen.start, chosen.stop)]
+    step = "" if chosen.step is None else f":{chosen.step}"
+    return "" if chosen == slice(None) else f"[{parts[0]}:{parts[1]}{step}]"
+
+
 def select(source: Source, selection: Selection, text: str) -> NDArray[np.intp]:
     """Return the indices that the selection takes from the source; raise `SelectionError` when there are none."""
     indices = np.arange(source.count)

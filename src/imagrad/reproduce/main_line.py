@@ -1,8 +1,7 @@
-"""Sections 3 to 6 of the paper in one go: train, corrupt, reconstruct, explain, draw."""
+"""Sections 5 and 6 of the paper on a trained network: corrupt, reconstruct, explain, draw Figures 5, 6 and 7."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,6 @@ from imagrad.models.saved import load
 from imagrad.training.config import TrainingConfig
 from imagrad.training.data import load_training_data
 from imagrad.training.loop import generator
-from imagrad.training.run import Reporter, train
 
 _SHOWN_IMAGES = 8  # in the figures of images
 _SHOWN_MAPS = 4  # in the figure of maps
@@ -34,20 +32,19 @@ class MainLine:
     figures: tuple[Path, ...]
 
 
-def run_main_line(
-    config: TrainingConfig, out: Path, *, data_dir: str | None = None, device: str = "cpu",
-    reporter: Reporter | None = None, announce: Callable[[str], None] = lambda text: None,
-) -> MainLine:  # fmt: skip
-    """Train an autoencoder into `out`, explain the first test images, draw Figures 5, 6 and 7."""
+def explain_network(
+    network: Path, config: TrainingConfig, out: Path, *, data_dir: str | None = None, device: str = "cpu"
+) -> MainLine:
+    """Explain the first images that the network of a run folder was watched on; save maps and Figures 5, 6 and 7.
+
+    `config` is the one that it was trained with. The metrics are those of the training and of the maps.
+    """
     data = load_training_data(config, data_dir)
-    announce(f"training on {len(data.images)} images of {data.name} for {config.epochs} epochs")
-    metrics = train(config, data, out, device=device, reporter=reporter)
-    autoencoder = load(out, device)
+    autoencoder = load(network, device)
     images = data.validation[:_SHOWN_IMAGES].to(device)
     corrupted = CORRUPTIONS[config.noise](images, config.kappa, generator(config.seed, _FIGURE_NOISE, 0, device))
     with torch.no_grad():
         reconstructed = autoencoder.reconstruct(corrupted)
-    announce("explaining the first test images")
     result = saliency(autoencoder.encode, images[:_SHOWN_MAPS])
     result.save(out / "maps.safetensors")
     noise = f"{config.noise} noise\n$\\kappa$ = {config.kappa:g}"
@@ -59,6 +56,13 @@ def run_main_line(
         "figure-7-saliency": draw(result, titles=data.validation_titles[:_SHOWN_MAPS]),
     }
     figures = [path for name, figure in drawn.items() for path in save_png_and_svg(figure, out / "figures", name)]
-    metrics |= {"largest_saliency": [float(saliency_map.max()) for saliency_map in result.maps], "ties": result.ties}
-    runs.write_json(out / runs.METRICS, metrics)
+    assert result.certificate is not None  # "sample" is the default
+    metrics = runs.read_json(network / runs.METRICS) | {
+        "largest_saliency": [float(saliency_map.max()) for saliency_map in result.maps],
+        "ties": result.ties,
+        "certificate": result.certificate.as_dict(),
+        "training_images": len(data.images),
+        "validation_images": len(data.validation),
+        "data": data.facts,
+    }
     return MainLine(metrics, result, tuple(figures))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import struct
 from base64 import b64encode
@@ -96,6 +98,12 @@ class Table:
     def anchor(self) -> str | None:
         """The id of the table on the page."""
         return _anchor("table", self.number)
+
+    def csv(self) -> str:
+        """Return header and rows as comma-separated values."""
+        written = io.StringIO()
+        csv.writer(written, lineterminator="\n").writerows([self.header, *self.rows])
+        return written.getvalue()
 
     @property
     def alignments(self) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
+from imagrad.data.arrangements import parse_arrangement
 from imagrad.data.datasets import Dataset, has_splits, load_dataset
 from imagrad.data.selections import parse_selection
 from imagrad.errors import InputError, SelectionError
@@ -30,7 +31,14 @@ class TrainingData:
 
 
 def load_training_data(config: TrainingConfig, data_dir: str | None = None) -> TrainingData:
-    """Open the images that `config` names; without `validation`, the test split or every tenth image."""
+    """Open and arrange the images that `config` names; without `validation`, the test split or every tenth image."""
+    arrange = parse_arrangement(config.arrangement).apply
+    data = _load(config, data_dir)
+    return replace(data, images=arrange(data.images), validation=arrange(data.validation))
+
+
+def _load(config: TrainingConfig, data_dir: str | None) -> TrainingData:
+    """Open the images as they are."""
     dataset = load_dataset(config.data, split="train", data_dir=data_dir)
     images = dataset.images()
     if config.validation is not None:

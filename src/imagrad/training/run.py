@@ -32,11 +32,11 @@ class Reporter:
 
 def train(
     config: TrainingConfig, data: TrainingData, out: Path, *, device: str = "cpu", resume: bool = False,
-    reporter: Reporter | None = None,
+    reporter: Reporter | None = None, save_every: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """Train as `config` says into the run folder `out`; return the metrics, which are saved there as well.
 
-    Killed at any moment, at most the epoch under way is lost; `resume` goes on from the last saved one, and ends with
+    Killed at any moment, at most `save_every` epochs are lost; `resume` goes on from the last saved one, and ends with
     the same bits as an undisturbed run on the same machine. Raises `RunFolderError` when `out` is in use, or when it
     cannot be resumed with these settings.
     """
@@ -62,7 +62,8 @@ def train(
     reporter.start(len(trainer.history))
     cause = runs.hash_cause(settings)
     for epoch in trainer.epochs(data.images, data.validation, reporter.progress):
-        save(trainer, out, cause)
+        if epoch.number % save_every == 0 or epoch.number == config.epochs:
+            save(trainer, out, cause)
         reporter.epoch(epoch)
     metrics = _metrics(trainer, data)
     runs.write_json(out / runs.METRICS, metrics)
