@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagrad.data.selections import Selection, parse_selection, select
+from imagrad.data.selections import Selection, parse_selection, range_text, select
 from imagrad.data.sources import Source
 from imagrad.errors import SelectionError
 
@@ -31,6 +31,17 @@ def test_grammar(text, selection):
 def test_ranges_are_pythons(start, stop, step):
     text = ":".join("" if part is None else str(part) for part in (start, stop, step))
     assert list(range(15))[parse_selection(f"x[{text}]").range] == list(range(15))[start:stop:step]
+
+
+@given(st.integers(-20, 20) | st.none(), st.integers(-20, 20) | st.none(), st.integers(1, 5) | st.none())
+def test_a_range_is_written_as_it_is_read(start, stop, step):
+    chosen = slice(start, stop, step)
+    assert parse_selection(f"x{range_text(chosen)}").range == chosen
+
+
+@pytest.mark.parametrize("text", ["", "[:100]", "[10:20]", "[::10]", "[5:]", "[-3:-1:2]"])
+def test_a_range_that_is_read_is_written_as_it_was(text):
+    assert range_text(parse_selection(f"x{text}").range) == text
 
 
 def test_a_path_that_exists_is_taken_as_it_is(tmp_path):

@@ -119,6 +119,18 @@ def test_resumed_run_has_the_same_bits(tmp_path, data, stop):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
 
 
+@pytest.mark.parametrize(("every", "stop", "kept"), [(2, 1, 0), (2, 3, 2), (3, 3, 3), (10, 3, 0)])
+def test_saved_now_and_then_and_resumed_has_the_same_bits(tmp_path, data, every, stop, kept):
+    train(config(), data, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(config(), data, tmp_path / "parts", reporter=stop_after(stop), save_every=every)
+    starts = []
+    train(config(), data, tmp_path / "parts", resume=True, reporter=Reporter(start=starts.append), save_every=every)
+    assert starts == [kept]
+    for name in (runs.WEIGHTS, CHECKPOINT, LOG, runs.METRICS, runs.CONFIG):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
+
+
 def test_more_epochs_may_be_added(tmp_path, data):
     train(config(), data, tmp_path / "whole")
     train(config(epochs=2), data, tmp_path / "parts")
