@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from imagrad.attribution.methods import AttributionResult, attribute
     from imagrad.attribution.results import SaliencyResult, load_result
     from imagrad.attribution.saliency import certify, jacobian, saliency
+    from imagrad.checks.checks import check
+    from imagrad.checks.verdicts import CheckResult
     from imagrad.complexstep.certificate import Certificate
     from imagrad.complexstep.preflight import Preflight, preflight
     from imagrad.data.datasets import load_dataset
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
 __all__ = [
     "AttributionResult",
     "Certificate",
+    "CheckResult",
     "ImagradError",
     "Preflight",
     "SaliencyResult",
     "attribute",
     "certify",
+    "check",
     "complexstep",
     "draw",
     "jacobian",
@@ -41,11 +45,13 @@ __all__ = [
 _HOMES = {
     "AttributionResult": "imagrad.attribution.methods",
     "Certificate": "imagrad.complexstep.certificate",
+    "CheckResult": "imagrad.checks.verdicts",
     "ImagradError": "imagrad.errors",
     "Preflight": "imagrad.complexstep.preflight",
     "SaliencyResult": "imagrad.attribution.results",
     "attribute": "imagrad.attribution.methods",
     "certify": "imagrad.attribution.saliency",
+    "check": "imagrad.checks.checks",
     "draw": "imagrad.figures",
     "jacobian": "imagrad.attribution.saliency",
     "load": "imagrad.models.saved",

@@ -43,8 +43,8 @@ def translation(material: Material, options: TranslationOptions) -> CheckResult:
     true shift, averaged over the corners: 1 is exact, 0 as good as not moved.
     """
     taught = lessons(material, options)
-    encoders = material.needed("factory")(taught)
     images = material.test_images[material.sample(options.images)]
+    encoders = material.needed("factory")(taught)
     placed = [parse_arrangement(lesson.arrangement) for lesson in taught]
     maps = [
         material.maps(encoder, arrangement.apply(images)) for encoder, arrangement in zip(encoders, placed, strict=True)

@@ -32,12 +32,14 @@ def _arguments_of(check: str) -> Callable[[ArgumentParser], None]:
 def _run_of(check: str) -> Callable[[Namespace], dict[str, Any]]:
     def run(options: Namespace) -> dict[str, Any]:
         from imagrad import runs
+        from imagrad.attribution.contract import check_installed
         from imagrad.checks.checks import CHECKS
         from imagrad.checks.saved import save_check
         from imagrad.figures import save_png_and_svg
         from imagrad.figures.checks import check_figures
 
         chosen = options_of(options, OPTIONS[check])
+        check_installed(options["method"])  # before the work, too
         out = choose_folder(options["out"], f"check-{check}")
         runs.refuse_used(out, but=("networks",))  # before the work, not after it
         material = material_of(options, out, options["method"], classify=check == "corruption")

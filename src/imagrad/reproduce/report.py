@@ -37,7 +37,11 @@ REPORT = "report.html"
 
 
 def write_report(study: Study) -> Path:
-    """Draw the figures, write report.html and the CSV tables into the run folder; return the page's path."""
+    """Draw the figures, write report.html and the CSV tables into the run folder; return the page's path.
+
+    Raises `RunFolderError` when the folder holds no reproduction, or one of another preset.
+    """
+    study.check_begun()
     found = _Findings(study)
     page = render(found.report())
     runs.write_atomically(study.out / REPORT, page.encode())

@@ -25,7 +25,7 @@ from imagrad.reproduce.presets import Preset
 from imagrad.training.classifier import load_classifier
 from imagrad.training.factory import Lesson, RunFolders
 from imagrad.training.processes import Link, side_by_side
-from imagrad.training.side_by_side import Job, Told, train_all
+from imagrad.training.side_by_side import Job, Told, is_done, train_all
 
 STEPS = {
     "networks": "train all networks that the steps need",
@@ -92,17 +92,23 @@ class Study:
 
     def _open(self) -> None:
         """Make the run folder, or see that it is one of this preset."""
-        config = {"command": "reproduce", "preset": self.preset.as_dict()}
-        if not (self.out / runs.CONFIG).is_file():
-            runs.refuse_used(self.out, but=("networks",))  # trained ahead
-            runs.write_json(self.out / runs.CONFIG, {"format": runs.FORMAT, **config})
+        if (self.out / runs.CONFIG).is_file():
+            self.check_begun()
         else:
-            begun = runs.read_config(self.out)
-            difference = _first_difference(config, begun)
-            if difference is not None:
-                raise RunFolderError(f"{self.out} was begun with {difference}. Choose another folder with --out.")
+            runs.refuse_used(self.out, but=("networks",))  # trained ahead
+            runs.write_json(self.out / runs.CONFIG, {"format": runs.FORMAT, **self._config})
         runs.remove_leftovers(self.out)
         runs.write_json(self.out / runs.ENVIRONMENT, runs.environment())
+
+    @property
+    def _config(self) -> dict[str, Any]:
+        return {"command": "reproduce", "preset": self.preset.as_dict()}
+
+    def check_begun(self) -> None:
+        """Raise `RunFolderError` unless the run folder holds a reproduction of this preset."""
+        difference = _first_difference(self._config, runs.read_config(self.out))
+        if difference is not None:
+            raise RunFolderError(f"{self.out} was begun with {difference}. Choose another folder with --out.")
 
     def _do(self, step: str, chosen: Sequence[str]) -> bool:
         """Do a step; say whether there was anything to do."""
@@ -154,8 +160,7 @@ class Study:
 
     def _train(self, chosen: Sequence[str]) -> bool:
         jobs = self.jobs(chosen)
-        before = [job.out / runs.METRICS for job in jobs]
-        if all(path.is_file() for path in before):
+        if all(is_done(job) for job in jobs):
             return False
         train_all(
             jobs, data_dir=self.data_dir, device=self.device, workers=self.workers, told=self.telling.training
