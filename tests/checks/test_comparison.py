@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 
 from imagrad.checks.comparison import Row, compare, ranked
 from imagrad.checks.intervals import Estimate
@@ -89,13 +88,16 @@ def test_what_remembers_is_given_its_own_work(material):
     assert {check: found.check for check, found in done.items()} == {name: name for name in OPTIONS}
 
 
-def test_a_method_that_the_encoder_does_not_allow_says_why():
+def test_a_method_that_the_encoder_does_not_allow_says_why(material):
     pytest.importorskip("captum")
-    matrix = torch.from_numpy(np.random.default_rng(0).random((64, 3))).float()
-    plain = Material("digits[:60]", "x", lambda e, x, s: x, encoder=lambda images: images.flatten(1) @ matrix)
-    rows = compare(plain, ["guided-backprop", "gradient"], {"locality": LocalityOptions(images=5)})
-    assert [each.method for each in rows] == ["gradient", "guided-backprop"] or rows[0].findings is not None
-    assert all(each.results or each.not_run for each in rows)
+    rows = compare(material, ["grad-cam", "gradient"], {"locality": LocalityOptions(images=5)})
+    assert [each.method for each in rows] == ["gradient", "grad-cam"]
+    assert (
+        not rows[1].results
+        and "needs images (n, channels, height, width) and a torch.nn.Conv2d" in rows[1].not_run
+        and np.isnan(rows[1].mean_rank)
+    )
+    assert rows[0].results and rows[0].mean_rank == 1
 
 
 @pytest.mark.parametrize(("methods", "options"), [([], OPTIONS), (["saliency"], {})])

@@ -96,3 +96,14 @@ def test_the_random_control_has_no_correlation():
     random = result.controls[1]
     assert random.name == "random" and random.score.low < 0 < random.score.high
     assert random.lead.value == pytest.approx(result.score.value - random.score.value)
+
+
+def test_the_lead_over_the_images_is_paired_and_above_0_where_maps_are_more_alike():
+    material = PLANTED["locality"].material()
+    result = locality(material, LocalityOptions(images=30))
+    images = material.test_images[material.sample(30)].double().numpy()[:, 0]
+    alike = [stats.pearsonr(images[k].ravel(), np.delete(images, k, 0).mean(0).ravel())[0] for k in range(30)]
+    (control, _), wanted = result.controls, stats.ttest_1samp(1 - np.array(alike), 0).confidence_interval()
+    assert control.name == "the images" and control.score.value == pytest.approx(np.mean(alike), rel=1e-6)
+    assert (control.lead.low, control.lead.high) == pytest.approx((wanted.low, wanted.high), rel=1e-6)
+    assert control.lead.low > 0

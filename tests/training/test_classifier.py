@@ -6,9 +6,10 @@ import pytest
 from imagrad import runs
 from imagrad.data.datasets import load_dataset
 from imagrad.errors import InputError, RunFolderError, TrainingError
+from imagrad.models.classifiers import ClassifierShape, build_classifier
 from imagrad.models.saved import load
 from imagrad.training.checkpoints import CHECKPOINT, LOG
-from imagrad.training.classifier import accuracy, correct, load_classifier, train_classifier
+from imagrad.training.classifier import _Lesson, accuracy, correct, load_classifier, train_classifier
 from imagrad.training.config import ClassifierConfig, TrainingConfig
 from imagrad.training.data import load_training_data
 from imagrad.training.run import Reporter, train
@@ -99,8 +100,15 @@ def test_every_tenth_image_of_a_file_is_only_looked_at(tmp_path):
     assert found["accuracy"] == 0.0 and found["loss"] < 0.1
 
 
-def test_the_rate_falls_to_nothing(tmp_path):
-    """Halves of a cosine: at the end of the last epoch the weights stand still."""
+@pytest.mark.parametrize(("done", "share"), [(0, 1), (0.25, 0.5 + 0.5**1.5), (0.5, 0.5), (1, 0)])
+def test_the_rate_falls_along_half_a_cosine(done, share):
+    lesson = _Lesson(build_classifier(ClassifierShape((1, 8, 8), ("a", "b")), 0), config(learning_rate=0.01), "cpu")
+    lesson._set_rate(done)
+    # the cosine is float32
+    assert lesson.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 * share, abs=1e-8)
+
+
+def test_every_step_is_told(tmp_path):
     seen = []
 
     def progress(epoch, step, steps, loss):
@@ -141,7 +149,7 @@ def test_folders_without_a_classifier(tmp_path, trained):
 
 
 def test_a_classifier_is_no_autoencoder(trained):
-    with pytest.raises(RunFolderError, match=r".+"):
+    with pytest.raises(RunFolderError, match=r"a network config has the keys hidden, image_shape, .*; got .*classes"):
         load(trained[0])
 
 
