@@ -109,6 +109,8 @@ def test_the_upper_end_of_the_error_counts():
     result = translation(PLANTED["translation"].material(explain=explain), TranslationOptions(images=20, canvas=16))
     error = result.numbers["corners"][0]["error_by_phase"]
     assert error["value"] < 1.13 < error["high"] and not result.passed
+    highest = [result.numbers["corners"][0][f"error_by_{how}"]["high"] for how in ("phase", "centroid")]
+    assert [criterion.measured for criterion in result.criteria] == highest
 
 
 def test_leads_over_controls():
