@@ -4,6 +4,7 @@ import os
 
 os.environ["COLUMNS"] = "100"  # argparse wraps its help to the terminal
 
+from imagrad.cli.conventions import Group
 from imagrad.cli.main import COMMANDS, build_parser
 
 HEAD = """# The command line
@@ -21,11 +22,21 @@ and SVG.
 def reference() -> str:
     """Return the reference of all commands as Markdown."""
     parser = build_parser()
-    parts = [HEAD, "```\n" + parser.format_help().strip() + "\n```\n"]
-    subparsers = parser._subcommands_action._name_parser_map
-    for name in COMMANDS:
-        parts.append(f"## imagrad {name}\n\n```\n{subparsers[name].format_help().strip()}\n```\n")
+    parts = [HEAD, _shown(parser)]
+    for name, command in _parsers(parser).items():
+        parts.append(f"## imagrad {name}\n\n{_shown(command)}")
+        if isinstance(COMMANDS[name], Group):
+            parts += [f"### imagrad {name} {part}\n\n{_shown(one)}" for part, one in _parsers(command).items()]
     return "\n".join(parts)
+
+
+def _parsers(parser):
+    """Return the parsers of a parser's commands, by name."""
+    return parser._subcommands_action._name_parser_map
+
+
+def _shown(parser) -> str:
+    return f"```\n{parser.format_help().strip()}\n```\n"
 
 
 if __name__ == "__main__":

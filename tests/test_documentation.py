@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from imagrad.cli.conventions import Group
 from imagrad.cli.main import COMMANDS, build_parser
 from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.data.datasets import DATASETS
@@ -67,8 +68,11 @@ def test_cli_reference_is_up_to_date():
     command = [sys.executable, str(ROOT / "docs/make_cli.py")]
     made = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
     assert made == (ROOT / "docs/cli.md").read_text(), "run `make docs`"
-    for name in COMMANDS:
-        assert f"## imagrad {name}\n" in made
+    for name, entry in COMMANDS.items():
+        assert f"\n## imagrad {name}\n" in made
+        for part in entry.commands if isinstance(entry, Group) else ():
+            assert f"\n### imagrad {name} {part}\n" in made
+            assert f"usage: imagrad {name} {part} " in made
 
 
 @pytest.mark.parametrize("name", [*CORRUPTIONS, *DATASETS, *FITS])

@@ -20,6 +20,7 @@ from PIL import Image
 
 import imagrad
 from imagrad import runs
+from imagrad.cli.conventions import Group
 from imagrad.cli.main import COMMANDS, main
 from imagrad.complexstep import norms
 
@@ -56,16 +57,20 @@ def last_line(text):
 # --- help, version, usage ---
 
 
-@pytest.mark.parametrize("command", [None, *COMMANDS])
+GROUPS = {name: entry for name, entry in COMMANDS.items() if isinstance(entry, Group)}
+HELPS = ["", *COMMANDS, *(f"{name} {part}" for name, group in GROUPS.items() for part in group.commands)]
+
+
+@pytest.mark.parametrize("command", HELPS)
 def test_help_is_quick_and_imports_nothing_heavy(command):
-    arguments = [command, "--help"] if command else ["--help"]
+    arguments = [*command.split(), "--help"]
     code = (
         "import sys\nfrom imagrad.cli.main import main\n"
         f"try: main({arguments!r})\nexcept SystemExit as stop: assert stop.code == 0\n"
         "print([m for m in ('torch', 'matplotlib', 'sklearn', 'lightning_fabric') if m in sys.modules])"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert "usage: imagrad" in out and last_line(out) == "[]"
+    assert f"usage: imagrad {command}".rstrip() in out and last_line(out) == "[]"
 
 
 def test_version(capsys):
@@ -489,18 +494,19 @@ def test_list_shows_the_registries(capsys):
     assert code == 2 and "unknown kind 'colours'; there are: corruptions, datasets" in err
 
 
+@pytest.mark.slow
 def test_demo_makes_everything(capsys):
-    code, out, _ = run(capsys, "demo", "--epochs", "3")
-    assert (
-        code == 0 and "cross-entropy of training images" in out and "runs/demo-001/figures/figure-7-saliency.png" in out
-    )
-    figures = sorted(path.name for path in runs.Path("runs/demo-001/figures").iterdir())
-    assert [name for name in figures if name.endswith(".png")] == [
-        "figure-5-corruption.png",
-        "figure-6-reconstruction.png",
-        "figure-7-saliency.png",
-    ]
-    metrics = runs.read_json(runs.Path("runs/demo-001/metrics.json"))
-    assert len(metrics["largest_saliency"]) == 4 and metrics["epochs"] == 3
+    code, out, _ = run(capsys, "demo")
+    assert code == 0 and "cross-entropy of training images" in out
+    assert out.splitlines()[-1] == "everything is in runs/demo-001; begin with runs/demo-001/report.html"
+    folder = runs.Path("runs/demo-001")
+    assert (folder / "report.html").is_file()
+    figures = sorted(path.name for path in (folder / "maps" / "figures").glob("*.png"))
+    assert figures == ["figure-5-corruption.png", "figure-6-reconstruction.png", "figure-7-saliency.png"]
+    metrics = runs.read_json(folder / "metrics.json")
+    assert len(metrics["training"]["largest_saliency"]) == 4 and metrics["training"]["epochs"] == 60
+    assert sorted(metrics["checks"]) == ["corruption", "locality", "one-class", "randomisation", "translation"]
+    for name, check in metrics["checks"].items():
+        assert f"  {name}: {check['verdict']}" in out
     text_map = [line for line in out.splitlines() if " | " in line and "image" not in line]
     assert len(text_map) == 8 and all(len(line) == len(text_map[0]) for line in text_map)

@@ -37,7 +37,9 @@ def one_class(material: Material, options: OneClassOptions) -> CheckResult:
     """
     classes = len(material.test.label_names)
     if classes < 2:
-        raise InputError(f"this check needs at least 2 classes; {material.test.name} has {classes}.")
+        raise InputError(
+            f"this check needs at least 2 classes; {material.test.name} has {classes}. Give labelled images."
+        )
     factory, counts = material.needed("factory"), _own_counts(material, options.own_images)
     shared = material.test_images[material.sample(options.images)]
     encoders = factory(lessons(material))
