@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,14 @@ from imagrad.checks.intervals import Estimate, Numbers, mean_of, share_of
 from imagrad.checks.label_free import label_free_curves
 from imagrad.checks.material import CHECKS, Material
 from imagrad.checks.options import CorruptionOptions
-from imagrad.checks.rankings import flipped, pixels_of, ranking
+from imagrad.checks.rankings import erased, flipped, pixels_of, ranking
 from imagrad.checks.similarity import Picture, spearman
 from imagrad.checks.verdicts import CheckResult, Control, Criterion, at_least, judge
 from imagrad.errors import ImageError, InputError
 
 _LEAST_SCORE = 0.1  # ten points of accuracy between the two curves, on average
 _ALIKE = 0.5  # rank correlation of two seeds' maps: below it the ranking is chance, and so is what flipping it does
-_BATCH = 100  # images at a time: larger batches leave the processor's cache
+_BATCH = 50  # images at a time: larger batches leave the processor's cache
 SIDES = ("most", "least")
 
 
@@ -94,6 +94,7 @@ def corruption(material: Material, options: CorruptionOptions) -> CheckResult:
             "local_scores": [float(curves.per_image.mean()) for curves in of_local],
             "controls_curves": {name: curves.as_dict() for name, curves in of_controls.items()},
             "tied_pixels": _tied(global_map),
+            "erased": _erased(test, {"global_map": global_map, "local_map": maps[local[0]]}),
             "label_free": label_free_curves(material, rankings, options.percentages),
         },
         _examples(test, maps[local[0]], options) | {"global map": torch.from_numpy(global_map)},
@@ -109,9 +110,10 @@ class _Test:
     labels: torch.Tensor
     percentages: tuple[float, ...]
     seed: int
+    change: Callable[[torch.Tensor, NDArray[np.intp]], torch.Tensor] = flipped
 
     def curves(self, picture: Picture, count: int | None = None) -> _Curves:
-        """Flip the most and the least important pixels of a ranking, in the first `count` images."""
+        """Change the most and the least important pixels of a ranking, in the first `count` images."""
         order = ranking(picture, self.seed)
         right = {
             (percentage, side): self.right_with(pixels_of(order, percentage, side), count)
@@ -122,23 +124,24 @@ class _Test:
 
     @torch.no_grad()
     def right_with(self, pixels: NDArray[np.intp] | None, count: int | None = None) -> NDArray[np.bool_]:
-        """Say of each image whether it is still classified rightly with these pixels flipped."""
+        """Say of each image whether it is still classified rightly with these pixels changed."""
         found: list[torch.Tensor] = []
         for some, wanted in zip(self.images[:count].split(_BATCH), self.labels[:count].split(_BATCH), strict=True):
-            seen = some if pixels is None else flipped(some, pixels)
+            seen = some if pixels is None else self.change(some, pixels)
             found.append(self.classifier(seen).argmax(dim=1) == wanted)
         return torch.cat(found).cpu().numpy()
 
 
 def _corrupted_set(material: Material, options: CorruptionOptions) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the images that are corrupted, in random order, and their labels; see that the classifier fits them."""
+    labels = material.labels  # images without labels are refused here, before their classes are counted
     count = len(material.test) if options.corrupted_images is None else options.corrupted_images
     if count > len(material.test):
         raise InputError(f"`corrupted_images` is {count}; {material.test.name} has {len(material.test)}.")
     chosen = np.random.default_rng([material.seed, 1]).permutation(len(material.test))[:count]
     images = material.test_images[chosen].to(material.device)
     _check_classifier(material, images)
-    return images, torch.from_numpy(material.labels[chosen]).to(material.device)
+    return images, torch.from_numpy(labels[chosen]).to(material.device)
 
 
 @torch.no_grad()
@@ -178,6 +181,12 @@ def _criteria(
 def _marked(items: list[Any]) -> list[tuple[bool, Any]]:
     """Mark the first item."""
     return [(position == 0, item) for position, item in enumerate(items)]
+
+
+def _erased(test: _Test, rankings: dict[str, Picture]) -> dict[str, Any]:
+    """Try another reading of the corruption, which does not decide: pixels are set to 0, and none become white."""
+    erasing = replace(test, change=erased)
+    return {name: erasing.curves(picture).as_dict() for name, picture in rankings.items()}
 
 
 def _tied(picture: Picture) -> int:

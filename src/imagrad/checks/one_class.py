@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -35,6 +36,57 @@ def one_class(material: Material, options: OneClassOptions) -> CheckResult:
     mean image of its class than with that of any other. The score is its similarity to its own class minus the mean
     similarity to the others, averaged over the networks.
     """
+    seen = _explain(material, options)
+    classes = len(seen.class_means)
+    table = _table(seen.mean_maps, seen.class_means, "pearson")
+    identified, margins = _identified(table), _margins(table)
+    score = mean_of(margins)
+    criteria = (
+        at_least(f"networks identified of {classes}", float(identified.sum()), ceil(_NEEDED * classes)),
+        at_least("lower end of the margin's interval", score.low, 0.0),
+    )
+    controls = tuple(_control(name, material, seen.class_means, margins) for name in _CONTROLS)
+    own_images = {"images": seen.own_images, **_summary(seen.mean_own_maps, seen.class_means)}
+    return CheckResult(
+        "one-class", material.method, score, "similarity to the own class minus that to the others (Pearson)", criteria,
+        controls, judge(criteria, controls),
+        {
+            "classes": list(material.test.label_names),
+            "images": options.images,
+            "identified": int(identified.sum()),
+            "identified_share": share_of(identified).as_dict(),
+            "tables": {name: _table(seen.mean_maps, seen.class_means, name).tolist() for name in SIMILARITIES},
+            "other_readings": _other_readings(material, seen.mean_maps, seen.class_means),
+            "own_images": own_images,
+            "one_local_map": _summary(seen.local_maps, seen.class_means),
+        },
+        {
+            "mean maps": torch.from_numpy(seen.mean_maps),
+            "local maps": torch.from_numpy(seen.local_maps),
+            "local images": seen.local_images,
+            "class means": torch.from_numpy(seen.class_means),
+        },
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the networks see, one per class: all pictures are (classes, height, width)."""
+
+    mean_maps: Picture
+    """Over the same images for all."""
+    mean_own_maps: Picture
+    """Over images of the network's own class."""
+    local_maps: Picture
+    """Of one image of the own class."""
+    local_images: torch.Tensor
+    class_means: Picture
+    own_images: int
+    """How many images of the own class there were, at least."""
+
+
+def _explain(material: Material, options: OneClassOptions) -> _Seen:
+    """Train the networks and explain them; raise `InputError` where there is one class, or no image of one."""
     classes = len(material.test.label_names)
     if classes < 2:
         raise InputError(
@@ -46,37 +98,14 @@ def one_class(material: Material, options: OneClassOptions) -> CheckResult:
     own = [material.test_images[material.sample(count, label)] for label, count in enumerate(counts)]
     of_shared = [material.maps(encoder, shared) for encoder in encoders]
     of_own = [material.maps(encoder, images) for encoder, images in zip(encoders, own, strict=True)]
-    means = _means([CONTROLS["mean intensity"](_of_class(material, label), 0) for label in range(classes)])
-    maps = _means(of_shared)
-    margins = _margins(_table(maps, means, "pearson"))
-    controls = [_control(name, material, means, margins) for name in _CONTROLS]
-    identified = _identified(_table(maps, means, "pearson"))
-    score = mean_of(margins)
-    needed = ceil(_NEEDED * classes)
-    criteria = (
-        at_least(f"networks identified of {classes}", float(identified.sum()), needed),
-        at_least("lower end of the margin's interval", score.low, 0.0),
+    return _Seen(
+        mean_maps=_means(of_shared),
+        mean_own_maps=_means(of_own),
+        local_maps=np.stack([pictures[0] for pictures in of_own]),
+        local_images=torch.stack([images[0] for images in own]),
+        class_means=_means([CONTROLS["mean intensity"](_of_class(material, k), 0) for k in range(classes)]),
+        own_images=min(counts),
     )
-    return CheckResult(
-        "one-class", material.method, score, "similarity to the own class minus that to the others (Pearson)", criteria,
-        tuple(controls), judge(criteria, controls),
-        {
-            "classes": list(material.test.label_names),
-            "images": options.images,
-            "identified": int(identified.sum()),
-            "identified_share": share_of(identified).as_dict(),
-            "tables": {name: _table(maps, means, name).tolist() for name in SIMILARITIES},
-            "other_readings": _other_readings(material, maps, means),
-            "own_images": {"images": min(counts), **_summary(_means(of_own), means)},
-            "one_local_map": _summary(np.stack([pictures[0] for pictures in of_own]), means),
-        },
-        {
-            "mean maps": torch.from_numpy(maps),
-            "local maps": torch.from_numpy(np.stack([pictures[0] for pictures in of_own])),
-            "local images": torch.stack([images[0] for images in own]),
-            "class means": torch.from_numpy(means),
-        },
-    )  # fmt: skip
 
 
 def _own_counts(material: Material, images: int) -> list[int]:

@@ -38,6 +38,13 @@ def flipped(images: torch.Tensor, pixels: NDArray[np.intp]) -> torch.Tensor:
     return corrupted.view(images.shape)
 
 
+def erased(images: torch.Tensor, pixels: NDArray[np.intp]) -> torch.Tensor:
+    """Set pixels of a copy of images to 0: strokes vanish, and nothing white appears."""
+    corrupted = images.flatten(-2).clone()
+    corrupted[..., torch.from_numpy(pixels).to(images.device)] = 0
+    return corrupted.view(images.shape)
+
+
 def removed(images: torch.Tensor, pixels: NDArray[np.intp]) -> torch.Tensor:
     """Remove pixels from a copy of images: each gets its mean over the images, so that it tells nothing."""
     corrupted = images.flatten(-2).clone()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -10,6 +11,8 @@ from imagrad.checks.options import OPTIONS
 from imagrad.cli.conventions import Command, choose_folder, say
 from imagrad.cli.studies import add_study_options, material_of
 from imagrad.reproduce.presets import METHODS, PAPER, QUICK
+
+_MANY = 2000  # test images
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -37,17 +40,20 @@ def _run(options: Namespace) -> dict[str, Any]:
     out = choose_folder(options["out"], "compare")
     runs.refuse_used(out, but=("networks",))
     material = material_of(options, out, "saliency", classify="corruption" in options["checks"])
-    sizes = (QUICK.checks if len(material.test) < 2000 else {}) | (
-        PAPER if len(material.test) >= 2000 else QUICK
-    ).compared_by
-    chosen = {check: sizes.get(check, OPTIONS[check]()) for check in options["checks"]}
+    preset = PAPER if len(material.test) >= _MANY else QUICK  # for how many images each check takes
+    chosen = {check: (preset.checks | preset.compared_by)[check] for check in options["checks"]}
     rows = compare(material, options["methods"], chosen, told=say)
     settings = {name: value for name, value in options.as_dict().items() if name not in ("config", "json", "debug")}
-    runs.write_json(out / runs.CONFIG, {"format": runs.FORMAT, "command": "compare", "options": settings})
+    sizes = {name: asdict(told) for name, told in chosen.items()}
+    runs.write_json(
+        out / runs.CONFIG, {"format": runs.FORMAT, "command": "compare", "options": settings, "checks": sizes}
+    )  # fmt: skip
     runs.write_json(out / runs.ENVIRONMENT, runs.environment())
     runs.write_json(out / runs.METRICS, {"rows": [row.as_dict() for row in rows]})
-    figure = comparison_figure(rows)
-    figures = [str(path) for path in save_png_and_svg(figure, out / "figures", "comparison")]
+    figures: list[str] = []
+    if rows[0].results:  # those that do not run on this network come last
+        paths = save_png_and_svg(comparison_figure(rows), out / "figures", "comparison")
+        figures = [str(path) for path in paths]
     return {"out": str(out), "rows": [row.as_dict() for row in rows], "figures": figures}
 
 

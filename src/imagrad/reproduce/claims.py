@@ -131,14 +131,24 @@ def _corruption(result: CheckResult | None) -> list[Claim]:
     clean = 100 * result.numbers["clean_accuracy"]["value"]
     most = {percentage: _accuracies(result, "most", percentage) for percentage in (10.0, 30.0)}
     spared = {p: _accuracies(result, "least", p) for p in result.numbers["percentages"]}
-    told = {p: f"{_both(most[p])}; clean images {clean:.2f} %" for p in most}
+    told = {p: f"{_both(most[p])}; clean images {clean:.2f} %{_erased(result, 'most', p)}" for p in most}
     fall = clean - spared[30.0][0]
     worst = max(clean - values[0] for values in spared.values())
     return [
         Claim("7, check 3", at_ten, told[10.0], _met(abs(most[10.0][0] - 99.9) <= _POINTS)),
         Claim("7, check 3", at_thirty, told[30.0], _met(abs(most[30.0][0] - 40) <= _POINTS)),
-        Claim("8", again, f"clean {clean:.2f} %, then {_both(most[30.0])}", _met(abs(most[30.0][0] - 40) <= _POINTS)),
-        Claim("8", least, f"{_both(spared[30.0])}: {fall:.1f} points below clean", _met(abs(fall) <= _UNALTERED)),
+        Claim(
+            "8",
+            again,
+            f"clean {clean:.2f} %, then {_both(most[30.0])}{_erased(result, 'most', 30.0)}",
+            _met(abs(most[30.0][0] - 40) <= _POINTS),
+        ),
+        Claim(
+            "8",
+            least,
+            f"{_both(spared[30.0])}: {fall:.1f} points below clean{_erased(result, 'least', 30.0)}",
+            _met(abs(fall) <= _UNALTERED),
+        ),
         Claim("7, check 3", little, f"at most {worst:.1f} points below clean (global map)", _met(worst <= _UNALTERED)),
     ]
 
@@ -149,6 +159,14 @@ def _accuracies(result: CheckResult, side: str, percentage: float) -> tuple[floa
     curves = result.numbers["global_map"], result.numbers["local_map"]
     of_global, of_local = (100 * curve[side][position]["value"] for curve in curves)
     return of_global, of_local
+
+
+def _erased(result: CheckResult, side: str, percentage: float) -> str:
+    """Say what the accuracy is when pixels are only erased: a reading that comes nearer to the paper's figure."""
+    position = result.numbers["percentages"].index(percentage)
+    curves = result.numbers["erased"]
+    values = [f"{100 * curves[name][side][position]['value']:.1f} %" for name in ("global_map", "local_map")]
+    return f"; were they erased instead of flipped, {' and '.join(values)}"
 
 
 def _both(accuracies: tuple[float, float]) -> str:

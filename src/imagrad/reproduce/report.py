@@ -21,6 +21,7 @@ from imagrad.figures import (
 from imagrad.figures.checks import check_figures, comparison_figure
 from imagrad.reproduce import paper
 from imagrad.reproduce.claims import claims_of
+from imagrad.reproduce.differences import differences_of
 from imagrad.reproduce.page import ClaimTable, Fact, Picture, Report, Section, Table, read_picture, render
 from imagrad.reproduce.study import STEPS, Study
 from imagrad.reproduce.tables import (
@@ -96,7 +97,7 @@ class _Findings:
         tables = {"verdicts": verdict_table(self.checks)}
         if "corruption" in self.checks:
             tables["corruption"] = corruption_table(self.checks["corruption"])
-        if self.rows:
+        if self.rows and self.rows[0].results:
             tables["comparison"] = comparison_table(self.rows)
         return tables
 
@@ -110,10 +111,11 @@ class _Findings:
                 (self.claims, paper.MISPRINTS),
                 "claims",
             ),
+            *self._differences(),
             self._method(),
             *([self._training()] if self.training else []),
             *(self._check(name) for name in self.checks),
-            *([self._comparison()] if self.rows else []),
+            *([self._comparison()] if self.rows and self.rows[0].results else []),
             self._reproduce(),
         ]
         return Report(
@@ -144,6 +146,11 @@ class _Findings:
     def _drawn(self, figures: Mapping[str, Any]) -> None:
         for name, figure in figures.items():
             save_png_and_svg(figure, self.study.out / "figures", name)
+
+    def _differences(self) -> list[Section]:
+        paragraphs = differences_of(self.study.preset.data, self.checks)
+        title = "Where we differ, and what was tried to explain it"
+        return [Section(title, paragraphs, (), "differences")] if paragraphs else []
 
     def _method(self) -> Section:
         diagrams = {

@@ -184,7 +184,18 @@ def _one_class_found(result: CheckResult) -> tuple[str, ...]:
 
 def _corruption_found(result: CheckResult) -> tuple[str, ...]:
     scores = result.numbers["local_scores"]
+    percentages = ", ".join(f"{percentage:g}" for percentage in result.numbers["percentages"])
+    erased = {
+        (name, side): ", ".join(f"{100 * share['value']:.1f}" for share in curves[side])
+        for name, curves in result.numbers["erased"].items()
+        for side in ("most", "least")
+    }
     return (
+        "Another reading of the corruption, which does not decide the verdict: pixels are erased (set to 0), and none "
+        f"become white. Accuracy in per cent with {percentages} % erased: by the global map "
+        f"{erased['global_map', 'most']} "
+        f"for the most important pixels and {erased['global_map', 'least']} for the least; by the one local map "
+        f"{erased['local_map', 'most']} and {erased['local_map', 'least']}.",
         f"Single local maps: scores from {min(scores):.3f} to {max(scores):.3f}, mean {sum(scores) / len(scores):.3f} "
         f"({len(scores)} maps).",
     )

@@ -23,7 +23,7 @@ from imagrad.training.run import Reporter
 
 _ORDER = 4  # the purpose, in a generator's key, of the order of the images
 _HELD_OUT = 10  # every tenth image of a source without splits
-_BATCH = 100  # images at a time when nothing is learnt: larger ones leave the processor's cache
+_BATCH = 50  # images at a time: larger batches leave the processor's cache
 
 
 @dataclass

@@ -20,6 +20,9 @@ Piece = TypeVar("Piece")
 Done = TypeVar("Done")
 
 
+_PATIENCE = 10.0  # seconds for the last messages to be shown
+
+
 class _StoppedError(Exception):
     """The process that asked for the work does not want it any more."""
 
@@ -72,8 +75,10 @@ def side_by_side(
                 ) from error
             raise
         finally:
-            queue.put(None)
-            listener.join()
+            # From a thread, and not waited for without end: a process that was killed may have died with the queue's
+            # lock in its hand.
+            Thread(target=queue.put, args=(None,), daemon=True).start()
+            listener.join(_PATIENCE)
 
 
 def _listen(queue: Any, hear: Callable[[Any], None]) -> None:
