@@ -18,7 +18,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable . --group dev
 	@touch $(READY)
 
-demo: $(READY)  ## Train, explain and draw on the embedded digits (under 3 minutes).
+demo: $(READY)  ## Do the whole paper on the embedded digits (about 2 minutes).
 	$(BIN)/imagrad demo
 
 test: $(READY)  ## Run the quick tests (under 5 minutes).

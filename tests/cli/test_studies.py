@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from imagrad import runs
 from imagrad.checks.saved import load_check
+from imagrad.cli import reproduce, studies
 from imagrad.cli.main import main
 from imagrad.data.datasets import load_dataset
 from imagrad.training.classifier import train_classifier
@@ -237,3 +239,33 @@ def test_images_without_labels_are_refused(made, capsys, check, message):
     given = given if check == "corruption" else given[:-2]
     code, _, err = run(capsys, *given, "--classifier", made / "classifier-digits")
     assert code == 2 and last_line(err) == f"imagrad check {check}: error: {message}"
+
+
+# --- progress ---
+
+
+def test_trainings_tell_the_time_left(monkeypatch, capsys):
+    seconds = iter([0, 60, 62, 4000, 4001, 4010])
+    monkeypatch.setattr(studies.time, "monotonic", lambda: next(seconds))
+    told = studies.training_told()
+    for name, done in (("one", 0), ("one", 25), ("one", 26), ("two", 90), ("two", 91), ("two", 100)):
+        told(Path("networks") / name, done, 100)
+    assert capsys.readouterr().err.splitlines() == [
+        "  network one: 0 of 100 epochs",
+        "  network one: 25 of 100 epochs, about 3 min left",
+        "  network two: 90 of 100 epochs",
+        "  network two: 100 of 100 epochs",
+    ]
+
+
+def test_methods_tell_the_time_left(monkeypatch, capsys):
+    seconds = iter([0, 20, 30])
+    monkeypatch.setattr(reproduce.time, "monotonic", lambda: next(seconds))
+    told = reproduce.method_told()
+    for number, method in enumerate(("saliency", "lime", "lrp"), start=1):
+        told(method, number, 3)
+    assert capsys.readouterr().err.splitlines() == [
+        "  method saliency: 1 of 3",
+        "  method lime: 2 of 3, about 40 s left",
+        "  method lrp: 3 of 3, about 15 s left",
+    ]

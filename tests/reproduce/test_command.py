@@ -51,7 +51,10 @@ def test_a_report_with_another_preset_is_refused(short, capsys):
     )
     assert (short / "report.html").read_bytes() == before
     assert main(["reproduce", "--only", "report", "--out", "nowhere"]) == 1
-    assert "expected a run folder, found nothing at nowhere" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "imagrad reproduce: error: expected a reproduction, found none in nowhere. "
+        "`imagrad reproduce --preset quick --out nowhere` makes one.\n"
+    )
 
 
 @pytest.fixture

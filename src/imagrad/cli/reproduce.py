@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command, add_data_dir_option, add_device_option, choose_folder, resolve_device, say
-from imagrad.cli.studies import training_told
+from imagrad.cli.studies import time_left, training_told
 from imagrad.reproduce.presets import PRESETS, Preset, preset_named
 
 if TYPE_CHECKING:
@@ -47,12 +49,24 @@ def reproduce(preset: Preset, out: Path, options: Namespace, *, only: tuple[str,
 
     study = Study(
         preset, out, options["data_dir"], resolve_device(options["device"]), options["workers"],
-        Telling(lambda text, number, count: say(f"[{number}/{count}] {text}"), training_told()),
+        Telling(lambda text, number, count: say(f"[{number}/{count}] {text}"), training_told(), method_told()),
     )  # fmt: skip
     steps = tuple(step for step in only if step != "report")
     if steps or not only:
         study.run(steps)
     return summary_of(study, str(write_report(study)))
+
+
+def method_told() -> Callable[[str, int, int], None]:
+    """Say which method is compared, and from the second on about how long the rest takes."""
+    began: list[float] = []
+
+    def told(method: str, number: int, count: int) -> None:
+        began.append(time.monotonic())
+        left = (count - number + 1) * (began[-1] - began[0]) / max(1, number - 1)
+        say(f"  method {method}: {number} of {count}{time_left(left)}")
+
+    return told
 
 
 def summary_of(study: Study, report: str) -> dict[str, Any]:

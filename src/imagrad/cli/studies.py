@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -91,16 +92,26 @@ def _with_classifier(material: Material, options: Namespace, folder: Path, devic
 
 
 def training_told() -> Told:
-    """Say how trainings go on: some five lines for each network."""
+    """Say how trainings go on: some five lines for each network, with the time that it still takes."""
     said: dict[Path, int] = {}
+    began: dict[Path, tuple[float, int]] = {}
 
     def told(out: Path, done: int, epochs: int) -> None:
-        part = 4 * done // epochs
+        now, part = time.monotonic(), 4 * done // epochs
+        since, first = began.setdefault(out, (now, done))  # some epochs may be there from before
         if said.get(out) != part:
             said[out] = part
-            say(f"  network {out.name}: {done} of {epochs} epochs")
+            left = (epochs - done) * (now - since) / max(1, done - first)
+            say(f"  network {out.name}: {done} of {epochs} epochs{time_left(left)}")
 
     return told
+
+
+def time_left(seconds: float) -> str:
+    """Say how long something still takes; nothing where that is not known, or is no time."""
+    if seconds < 1:
+        return ""
+    return f", about {seconds / 60:.0f} min left" if seconds > 90 else f", about {seconds:.0f} s left"
 
 
 def options_of(options: Namespace, config: type[Any]) -> Any:

@@ -78,8 +78,7 @@ def _locality(result: CheckResult | None) -> list[Claim]:
     told = (
         f"a stroke pixel has a larger value than a background pixel with probability {own['value']:.3f} "
         f"({own['low']:.3f} to {own['high']:.3f}); with the map of another image {other['value']:.3f}: the map shows "
-        "where "
-        "strokes mostly are, hardly where those of this image are"
+        "where strokes mostly are, hardly where those of this image are"
     )
     return [
         Claim("6", strokes, told, _met(own["low"] > 0.5)),

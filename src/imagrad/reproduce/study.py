@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -53,6 +54,8 @@ class Telling:
     """Called as a step begins, with what it does, its number, and how many there are."""
     training: Told = lambda out, done, epochs: None
     """Called with a network's folder, the epochs that it has, and those that it is to have."""
+    method: Callable[[str, int, int], None] = lambda method, number, count: None
+    """Called as a method's comparison begins, with its number and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,9 @@ class Study:
 
     def check_begun(self) -> None:
         """Raise `RunFolderError` unless the run folder holds a reproduction of this preset."""
+        if not (self.out / runs.CONFIG).is_file():
+            what = f"imagrad reproduce --preset {self.preset.name} --out {self.out}"
+            raise RunFolderError(f"expected a reproduction, found none in {self.out}. `{what}` makes one.")
         difference = _first_difference(self._config, runs.read_config(self.out))
         if difference is not None:
             raise RunFolderError(f"{self.out} was begun with {difference}. Choose another folder with --out.")
@@ -211,8 +217,9 @@ class Study:
         if done.is_file():
             return False
         row_of = partial(_row_of, self.preset, self.out, self.data_dir, self.device)
+        methods, numbers = self.preset.methods, itertools.count(1)
         rows = side_by_side(
-            row_of, self.preset.methods, self.workers, lambda text: self.telling.step(text, len(STEPS), len(STEPS))
+            row_of, methods, self.workers, lambda method: self.telling.method(method, next(numbers), len(methods))
         )  # fmt: skip
         runs.write_json(done, {"rows": [row.as_dict() for row in ranked(rows)]})
         return True
@@ -259,7 +266,7 @@ class Study:
 
 def _row_of(preset: Preset, out: Path, data_dir: str | None, device: str, method: str, link: Link) -> Row:
     """Put one method through the checks of the comparison, in a process of its own; what is done already is read."""
-    link.tell(f"comparing: {method}")
+    link.tell(method)
     study = Study(preset, out, data_dir, device)
     (row,) = compare(study.material, [method], preset.compared_by, study.remembered)
     return row

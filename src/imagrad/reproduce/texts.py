@@ -17,19 +17,15 @@ CHECK_TITLES = {
 CAPTIONS: dict[str, Any] = {
     "summary": (
         "The paper trains a denoising autoencoder, measures by the complex step how strongly each pixel moves the "
-        "code, "
-        "draws that as a map, and offers three sanity checks for it. This page does all of it again, with numbers "
-        "where "
-        "the paper shows pictures: an interval, controls that know no network, and a verdict by thresholds that were "
-        "fixed before the run. A check that a trivial picture passes as well as the map does is no evidence for the "
-        "map, "
-        "and is called so.",
+        "code, draws that as a map, and offers three sanity checks for it. This page does all of it again, with "
+        "numbers where the paper shows pictures: an interval, controls that know no network, and a verdict by "
+        "thresholds that were fixed before the run. A check that a trivial picture passes as well as the map does is "
+        "no evidence for the map, and is called so.",
     ),
     "claims": (
-        "Every quantitative statement of the paper with its section. \"Reproduced\" means inside the range that the "
-        "paper "
-        "gives; for accuracies that it reads off a figure, within five points; \"unaltered\" and \"little effect\" are "
-        "taken as at most one point.",
+        'Every quantitative statement of the paper with its section. "Reproduced" means inside the range that the '
+        'paper gives; for accuracies that it reads off a figure, within five points; "unaltered" and "little effect" '
+        "are taken as at most one point.",
     ),
     "method": (
         "The derivative of each latent g_j with respect to each pixel x_i is Im g_j(x + ih e_i) / h (Eq. 2). The "
@@ -38,18 +34,15 @@ CAPTIONS: dict[str, Any] = {
     ),
     "training": (
         "784 - 128 - 32 - 128 - 784 units (or as many pixels as the images have), ReLU and a final sigmoid, weights "
-        "not "
-        "tied, binary cross-entropy, Adam, mini-batches of 25. The weights start Glorot-uniform; the paper does not "
-        "say "
-        "how its own start.",
+        "not tied, binary cross-entropy, Adam, mini-batches of 25. The weights start Glorot-uniform; the paper does "
+        "not say how its own start.",
     ),
     "comparison": (
         "Every method's attributions of each latent are reduced over the latents as in Eq. 12, unless its row says "
         "otherwise, and go through the same checks with the same images and the same networks; with fewer images than "
         "above, as there are many methods. In a check, methods that pass rank before those that fail, then by score; "
-        "the "
-        "methods are sorted by their mean rank. Self-tests of a method on this network are listed here: a method that "
-        "does not work as its authors say is ranked as it is, and named.",
+        "the methods are sorted by their mean rank. Self-tests of a method on this network are listed here: a method "
+        "that does not work as its authors say is ranked as it is, and named.",
     ),
     "reproduce": (
         "Every step is kept in the run folder; killed at any moment, the same command with the same --out goes on. "
@@ -57,8 +50,7 @@ CAPTIONS: dict[str, Any] = {
     ),
     "figure approach": (
         "Flow chart: images get noise, a denoising autoencoder is trained, its encoder is perturbed pixel by pixel by "
-        "an "
-        "imaginary step, norms of the derivatives become a map, three checks follow.",
+        "an imaginary step, norms of the derivatives become a map, three checks follow.",
         "The approach, from images to checked maps.",
     ),
     "figure autoencoder": (
@@ -89,8 +81,7 @@ CAPTIONS: dict[str, Any] = {
     "figure one-class-maps": (
         "Ten contour maps, one for each network trained on a single class, each with the mean image of its class.",
         "Mean maps of networks that were trained on one class each, all explaining the same test images of all "
-        "classes. "
-        "Each map has its own scale. At the top left of each: the mean image of the class.",
+        "classes. Each map has its own scale. At the top left of each: the mean image of the class.",
     ),
     "figure one-class-table": (
         "Table of correlations between each network's map and each class's mean image; its diagonal is outlined.",
@@ -143,8 +134,7 @@ def explain_check(result: CheckResult) -> tuple[str, ...]:
 _ASKED = {
     "one-class": (
         "A network that has seen one class alone should have a map that looks like that class. All networks explain "
-        "the "
-        "same images, of all classes, so that only the network can tell the map which class it is."
+        "the same images, of all classes, so that only the network can tell the map which class it is."
     ),
     "translation": (
         "When all digits stand in a corner of a larger canvas, the map should stand there too. Its shift is measured "
@@ -173,10 +163,8 @@ def _one_class_found(result: CheckResult) -> tuple[str, ...]:
     readings = "; ".join(f"{name}, {count} identified" for name, count in result.numbers["other_readings"].items())
     return (
         f"When each network explains images of its own class, as the paper seems to do, {own['identified']} of "
-        f"{classes} "
-        f"are identified by their mean map and {local['identified']} by one local map; correlation "
-        f"{own['own_class']:.3f} "
-        f"with the own class, {own['other_classes']:.3f} with the others.",
+        f"{classes} are identified by their mean map and {local['identified']} by one local map; correlation "
+        f"{own['own_class']:.3f} with the own class, {own['other_classes']:.3f} with the others.",
         f"Other readings, which do not decide the verdict: {readings}. (What is special: the map less the mean of all "
         "maps, beside the picture of the class less that of all classes.)",
     )
@@ -193,9 +181,8 @@ def _corruption_found(result: CheckResult) -> tuple[str, ...]:
     return (
         "Another reading of the corruption, which does not decide the verdict: pixels are erased (set to 0), and none "
         f"become white. Accuracy in per cent with {percentages} % erased: by the global map "
-        f"{erased['global_map', 'most']} "
-        f"for the most important pixels and {erased['global_map', 'least']} for the least; by the one local map "
-        f"{erased['local_map', 'most']} and {erased['local_map', 'least']}.",
+        f"{erased['global_map', 'most']} for the most important pixels and {erased['global_map', 'least']} for the "
+        f"least; by the one local map {erased['local_map', 'most']} and {erased['local_map', 'least']}.",
         f"Single local maps: scores from {min(scores):.3f} to {max(scores):.3f}, mean {sum(scores) / len(scores):.3f} "
         f"({len(scores)} maps).",
     )
@@ -207,12 +194,10 @@ def _locality_found(result: CheckResult) -> tuple[str, ...]:
     distance = numbers["relative_distance"]
     return (
         f"Relative distance of a map from the mean of the others: {distance['mean']:.3f} on average, 90 % of the "
-        "images "
-        f"between {distance['5%']:.3f} and {distance['95%']:.3f}.",
-        f"A stroke pixel has a larger value than a background pixel with probability {own:.3f} in the image's own map, "
-        "and "
-        f"{other:.3f} in the map of another image. Only the difference is about this image; the rest is where strokes "
-        "mostly are.",
+        f"images between {distance['5%']:.3f} and {distance['95%']:.3f}.",
+        f"A stroke pixel has a larger value than a background pixel with probability {own:.3f} in the image's own "
+        f"map, and {other:.3f} in the map of another image. Only the difference is about this image; the rest is "
+        "where strokes mostly are.",
     )
 
 
