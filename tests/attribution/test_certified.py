@@ -14,6 +14,8 @@ from imagrad.complexstep.certificate import Check
 from imagrad.complexstep.rules import RULES
 from imagrad.errors import DerivativeError
 
+from ..marks import slow
+
 WEIGHTS = torch.tensor([1.0, 0.0, 2.0, -1.0, 0.5])
 VALUE, ENTRIES, DIRECTIONS = "real part", "map entries", "random directions against complex128"
 DIFFERENCES, WRITTEN, RANGE = "central differences", "written to", "values of the maps"
@@ -337,7 +339,7 @@ def drawings(count=6):
 
 @pytest.mark.parametrize("name", sorted(CLEAN))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("engine", ["forward", "transpose", "complex"])
+@pytest.mark.parametrize("engine", ["transpose", *slow("forward", "complex")])
 def test_no_false_alarms(name, dtype, engine):
     net = CLEAN[name].to(dtype)
     images = drawings().to(dtype) if name == "pooled" else photos(dtype)

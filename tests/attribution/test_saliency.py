@@ -21,6 +21,8 @@ from imagrad.errors import (
     UnsupportedOperationError,
 )
 
+from ..marks import slow
+
 
 def error(found, expected):
     """max|a-b| / max|b|"""
@@ -144,7 +146,7 @@ def test_a_pixel_that_never_varies_gives_what_the_weights_say(autoencoder, image
 # --- one call, many ways to pass images ---
 
 
-@pytest.mark.parametrize("batch_size", ["auto", 1, 3])
+@pytest.mark.parametrize("batch_size", [1, *slow("auto", 3)])
 @pytest.mark.parametrize("memory_budget", [1, 2**30])
 def test_batches_and_memory_change_nothing(autoencoder, images, batch_size, memory_budget):
     whole = imagrad.saliency(autoencoder.encode, images)
@@ -329,6 +331,7 @@ def test_a_random_encoder_is_refused(images):
 # --- properties ---
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6))
 def test_column_norms_do_not_change_when_the_latents_are_rotated(seed):
@@ -340,6 +343,7 @@ def test_column_norms_do_not_change_when_the_latents_are_rotated(seed):
     assert error(imagrad.saliency(lambda x: net(x) @ rotation, images).maps, plain) <= 1e-12
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(st.floats(1e-3, 1e3))
 def test_scaled_latents_scale_the_map(factor):
@@ -605,6 +609,7 @@ def test_one_sided_derivatives_refuse_the_transpose_by_name(autoencoder, images)
             imagrad.saliency(autoencoder.encode, images, engine="transpose", kinks=kinks)
 
 
+@pytest.mark.slow
 def test_one_sided_derivatives_at_a_kink():
     """|x| at 0: 1 to the right, -1 to the left; ReLU's halves; each along its own pixel."""
     zero = torch.zeros(1, 3, dtype=torch.float64)

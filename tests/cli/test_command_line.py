@@ -336,6 +336,7 @@ def test_kinks_reach_the_map(trained, capsys):
     assert code == 1 and "this input stands exactly at a kink" in last_line(err)
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_is_one_line(trained):
     command = [sys.executable, "-m", "imagrad", "list"]
     with open("/dev/full", "w") as full:  # noqa: PTH123
@@ -491,7 +492,7 @@ def test_list_shows_the_registries(capsys):
     code, out, _ = run(capsys, "list", "datasets")
     assert out.splitlines()[0] == "datasets" and "embedded, no download" in out
     code, _, err = run(capsys, "list", "colours")
-    assert code == 2 and "unknown kind 'colours'; there are: corruptions, datasets" in err
+    assert code == 2 and "unknown kind 'colours'; there are: checks, controls, corruptions, datasets" in err
 
 
 @pytest.mark.slow

@@ -18,6 +18,8 @@ from imagrad.complexstep.rows import row_blocks
 from imagrad.complexstep.tracing import export
 from imagrad.errors import DerivativeError, EncoderError, InputError
 
+from ..marks import slow
+
 
 def network():
     torch.manual_seed(1)
@@ -60,7 +62,7 @@ def test_complex_arithmetic_at_every_step(step):
 
 
 @pytest.mark.parametrize("engine", ["complex", "forward", "transpose", "auto"])
-@pytest.mark.parametrize("memory_budget", [1, 100_000, None])
+@pytest.mark.parametrize("memory_budget", [1, *slow(100_000, None)])
 def test_block_size_changes_nothing(engine, memory_budget):
     for block_task in (task(engine=engine, memory_budget=memory_budget),):
         columns = torch.cat(list(column_blocks(block_task, torch.arange(72))))  # (m, n, q)
@@ -209,6 +211,7 @@ def test_one_sided_policies_run_forward_only(kinks):
     assert column_norms(torch.relu, x, kinks=kinks).engine == "forward"
 
 
+@pytest.mark.slow
 def test_a_column_is_the_derivative_along_its_own_axis():
     """|x + y| at (0, 0): to the right 1 along both axes, to the left -1, in the mean 0."""
     x = torch.zeros(2, dtype=torch.float64)
@@ -466,6 +469,7 @@ def test_memory_budget_must_be_positive():
 matrices = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(matrices)
 def test_jacobian_of_a_matrix_is_the_matrix(sizes):
@@ -475,6 +479,7 @@ def test_jacobian_of_a_matrix_is_the_matrix(sizes):
     assert torch.allclose(found, matrix, rtol=1e-15, atol=0)
 
 
+@pytest.mark.slow
 @settings(max_examples=5, deadline=None)
 @given(st.integers(0, 10**6))
 def test_jacobian_of_a_composition_is_the_product(seed):

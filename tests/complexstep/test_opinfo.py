@@ -26,6 +26,8 @@ from imagrad.complexstep.rules import RULES
 from imagrad.complexstep.tracing import record
 from imagrad.errors import DerivativeError, EncoderError, ExportError, UnsupportedOperationError
 
+from ..marks import slow
+
 RATCHET = Path(__file__).with_name("opinfo_ratchet.json")
 CHUNKS = 24
 DRAWN, FIRSTS, OTHERS = 12, 3, 2  # samples of a variant; calls that differentiate the first argument, and another
@@ -240,8 +242,8 @@ def ratchet():
 
 
 def chunks():
-    """One in four is quick enough for every run; all of them take about 90 seconds."""
-    return [pytest.param(chunk, marks=() if chunk % 12 == 0 else pytest.mark.slow) for chunk in range(CHUNKS)]
+    """One is quick enough for every run; all of them take about 90 seconds."""
+    return [0, *slow(*range(1, CHUNKS))]
 
 
 @pytest.mark.parametrize("chunk", chunks())

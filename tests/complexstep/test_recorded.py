@@ -7,6 +7,8 @@ from torch import nn
 from imagrad.complexstep import column_norms, jacobian, recorded, rows
 from imagrad.complexstep.cache import _KNOWN
 
+from ..marks import slow
+
 
 def network():
     torch.manual_seed(6)
@@ -58,7 +60,7 @@ def test_a_recording_is_made_after_some_uses_only():
         lambda net: setattr(net, "2", nn.Tanh()),
     ],
 )
-@pytest.mark.parametrize("engine", ["transpose", "forward"])
+@pytest.mark.parametrize("engine", ["transpose", *slow("forward")])
 def test_a_recording_uses_the_present_network(change, engine):
     net = network()
     for _ in range(SOME):

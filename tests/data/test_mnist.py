@@ -4,8 +4,10 @@ import gzip
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import numpy as np
+import pooch
 import pytest
 import torch
 
@@ -119,7 +121,8 @@ class Server:
 
 
 @pytest.fixture
-def server(small):
+def server(small, monkeypatch):
+    monkeypatch.setattr(pooch.core, "time", SimpleNamespace(sleep=lambda seconds: None))  # between two tries
     server = Server(small[NAME])
     yield server
     server.http.shutdown()

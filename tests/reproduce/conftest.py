@@ -8,6 +8,13 @@ from imagrad.reproduce.study import Study
 from .tiny import tiny_preset, write_two_classes
 
 
+def pytest_collection_modifyitems(items):
+    """Leave what needs the whole reproduction out of the quick suite: it takes half a minute."""
+    for item in items:
+        if "study" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def two_classes(tmp_path_factory):
     """Two classes of digits in a file."""

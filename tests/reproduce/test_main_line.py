@@ -62,6 +62,7 @@ def test_figures_show_what_they_say(trained, tmp_path, monkeypatch):
     assert [text for text in re.findall(r"label \d", svg)] == ["label 2", "label 3", "label 4", "label 5"]
 
 
+@pytest.mark.slow
 def test_main_line_is_repeatable(trained, tmp_path):
     first, second = (explain_network(trained, SMALL, tmp_path / name) for name in ("a", "b"))
     assert first.metrics == second.metrics

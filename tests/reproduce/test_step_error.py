@@ -30,6 +30,8 @@ from imagrad.reproduce.step_error import (
     one_sided_table,
 )
 
+from ..marks import slow
+
 PICTURE = Path(__file__).parents[2] / "examples/seven.jpg"
 PIXEL = 542  # the most salient one, and not black
 LAYERS = {"encoder": encoder_layers, "autoencoder": autoencoder_layers}
@@ -100,7 +102,7 @@ def test_differences_never_get_there(measured):
         assert np.all(errors.central[tiny] > EPSILON / errors.steps[tiny] / 10), "rounding is eps / h"
 
 
-@pytest.mark.parametrize("h", [1e-1, 1e-2, 1e-4, 1e-16, 1e-100, 1e-200])
+@pytest.mark.parametrize("h", [1e-16, *slow(1e-1, 1e-2, 1e-4, 1e-100, 1e-200)])
 @pytest.mark.parametrize(("name", "network"), [("encoder", "encode"), ("autoencoder", "reconstruct")])
 def test_matrix_form_is_what_the_product_computes(shipped, seven, name, network, h):
     moved = line_through(getattr(load().double(), network), seven, PIXEL)

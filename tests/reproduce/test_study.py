@@ -156,7 +156,7 @@ def test_a_folder_that_holds_something_else_is_refused(two_classes, tmp_path):
     with pytest.raises(RunFolderError, match="exists and is not empty"):
         Study(tiny_preset(two_classes), tmp_path).run()
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
-    with pytest.raises(RunFolderError, match="expected a reproduction, found none in .*nowhere"):
+    with pytest.raises(RunFolderError, match=r"expected a reproduction, found none in .*nowhere"):
         write_report(Study(tiny_preset(two_classes), tmp_path / "nowhere"))
     assert not (tmp_path / "nowhere").exists()
 
