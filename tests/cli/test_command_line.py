@@ -132,7 +132,7 @@ def test_resume_on_the_command_line(capsys):
 
 BAD_TRAINING = [
     (["--noise", "pink"], 2, "unknown corruption 'pink'; known: gaussian, poisson, salt-and-pepper, speckle"),
-    (["--variant", "sparce"], 2, "unknown variant 'sparce'; known: denoising"),
+    (["--variant", "sparce"], 2, "unknown variant 'sparce'; known: contractive, denoising"),
     (["--kappa", "-1"], 2, "the level of gaussian noise (`kappa`) must be 0 (no noise) or a positive number; got -1"),
     (["--data", "digits/label=11"], 2, "digits has the labels 0, 1, 2, 3, 4, 5, 6, 7, 8, 9; got '11'"),
     (["--data", "digits[5000:]"], 2, "selects no image"),

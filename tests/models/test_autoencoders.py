@@ -58,10 +58,12 @@ def test_impossible_sizes(change):
 def test_config_survives_json():
     config = NetworkConfig("dense", (3, 8, 6), (20, 10), 4)
     assert config_from_dict(config.as_dict()) == config
-    with pytest.raises(InputError, match=r"has the keys hidden, image_shape, latents, network; got \{'latents': 3\}"):
+    with pytest.raises(
+        InputError, match=r"has the keys code, hidden, image_shape, latents, network; got \{'latents': 3\}"
+    ):
         config_from_dict({"latents": 3})
 
 
 def test_unknown_network():
-    with pytest.raises(UnknownNameError, match="unknown network 'convolutional'; known: dense"):
+    with pytest.raises(UnknownNameError, match="unknown network 'convolutional'; known: conv, dense"):
         build(NetworkConfig("convolutional"), seed=0)

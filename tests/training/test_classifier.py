@@ -149,7 +149,9 @@ def test_folders_without_a_classifier(tmp_path, trained):
 
 
 def test_a_classifier_is_no_autoencoder(trained):
-    with pytest.raises(RunFolderError, match=r"a network config has the keys hidden, image_shape, .*; got .*classes"):
+    with pytest.raises(
+        RunFolderError, match=r"a network config has the keys code, hidden, image_shape, .*; got .*classes"
+    ):
         load(trained[0])
 
 

@@ -110,7 +110,9 @@ def test_a_loss_that_is_no_number_stops_the_training(images):
     broken = trainer()
     with torch.no_grad():
         broken.autoencoder.decoder[0].weight[0, 0] = torch.nan
-    with pytest.raises(TrainingError, match=r"the loss must stay finite; it became nan in epoch 1.*learning_rate"):
+    with pytest.raises(
+        TrainingError, match=r"the loss must stay finite; it became nan at step 1 of epoch 1.*learning_rate"
+    ):
         list(broken.epochs(images, images, silent))
     assert broken.history == []
 

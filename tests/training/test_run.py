@@ -226,7 +226,7 @@ def test_killed_at_any_moment_and_resumed_has_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"variant": "denoise"}, UnknownNameError, "unknown variant 'denoise'; known: denoising"),
+        ({"variant": "denoise"}, UnknownNameError, "unknown variant 'denoise'; known: contractive, denoising"),
         ({"noise": "pink"}, UnknownNameError, "unknown corruption 'pink'; known: gaussian, poisson"),
         ({"kappa": -0.1}, InputError, r"must be 0 \(no noise\) or a positive number; got -0\.1"),
     ],

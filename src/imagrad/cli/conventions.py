@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -48,7 +48,7 @@ def add_fields(parser: ArgumentParser, config: type[Any], names: Sequence[str] |
     for field in fields(config):
         if names is not None and field.name not in names:
             continue
-        option, kind = f"--{field.name.replace('_', '-')}", types[field.name]
+        option, kind = f"--{_option_of(field).replace('_', '-')}", types[field.name]
         if field.default is MISSING:
             parser.add_argument(option, type=kind, required=True, help=texts[field.name])
         elif get_origin(kind) is tuple:  # as people write it: --hidden 256 128
@@ -57,6 +57,18 @@ def add_fields(parser: ArgumentParser, config: type[Any], names: Sequence[str] |
             )  # fmt: skip
         else:
             parser.add_argument(option, type=kind, default=field.default, help=texts[field.name])
+
+
+def read_fields(options: Namespace, config: type[Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+    """Read back what `add_fields` added: the values by field."""
+    chosen = [field for field in fields(config) if names is None or field.name in names]
+    values = {field.name: options[_option_of(field)] for field in chosen}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+
+
+def _option_of(field: Field[Any]) -> str:
+    """Name a field's option: itself, unless it says otherwise."""
+    return field.metadata.get("option", field.name)
 
 
 def add_device_option(parser: ArgumentParser) -> None:

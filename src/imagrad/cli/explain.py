@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from imagrad.attribution.results import SaliencyResult
     from imagrad.data.sources import Dataset
-    from imagrad.models.autoencoders import DenseAutoencoder
+    from imagrad.models.autoencoders import Autoencoder
 
 _LISTED = 12
 _AT_KINKS = {
@@ -81,7 +81,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     }
 
 
-def _explain(options: Namespace, autoencoder: DenseAutoencoder, dataset: Dataset, device: str) -> SaliencyResult:
+def _explain(options: Namespace, autoencoder: Autoencoder, dataset: Dataset, device: str) -> SaliencyResult:
     from tqdm import tqdm
 
     from imagrad.attribution.saliency import saliency

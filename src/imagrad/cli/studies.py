@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli.conventions import add_data_dir_option, add_device_option, add_fields, resolve_device, say
+from imagrad.cli.conventions import add_data_dir_option, add_device_option, add_fields, read_fields, resolve_device, say
 from imagrad.training.config import TrainingConfig
 
 if TYPE_CHECKING:
     from imagrad.checks.material import Material
     from imagrad.training.side_by_side import Told
 
-_OF_TRAINING = ("variant", "noise", "kappa", "hidden", "latents", "epochs", "batch_size", "learning_rate")
+_NOT_OF_TRAINING = ("data", "validation", "arrangement", "seed", "threads")
+_OF_TRAINING = tuple(field.name for field in fields(TrainingConfig) if field.name not in _NOT_OF_TRAINING)
 
 
 def add_study_options(parser: ArgumentParser) -> None:
@@ -44,9 +45,7 @@ def add_study_options(parser: ArgumentParser) -> None:
 
 def training_of(options: Namespace) -> TrainingConfig:
     """Return how networks are trained."""
-    values: dict[str, Any] = {name: options[name] for name in _OF_TRAINING}
-    values["hidden"] = tuple(values["hidden"])
-    return TrainingConfig(options["data"], seed=options["seed"], **values)
+    return TrainingConfig(options["data"], seed=options["seed"], **read_fields(options, TrainingConfig, _OF_TRAINING))
 
 
 def material_of(options: Namespace, out: Path, method: str, *, classify: bool) -> Material:
@@ -116,5 +115,4 @@ def time_left(seconds: float) -> str:
 
 def options_of(options: Namespace, config: type[Any]) -> Any:
     """Read the options of one check back."""
-    values = {field.name: options[field.name] for field in fields(config)}
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    return config(**read_fields(options, config))

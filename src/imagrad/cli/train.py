@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
@@ -15,6 +14,7 @@ from imagrad.cli.conventions import (
     add_fields,
     choose_folder,
     counted,
+    read_fields,
     resolve_device,
     say,
 )
@@ -35,9 +35,7 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
-    values: dict[str, Any] = {field.name: options[field.name] for field in fields(TrainingConfig)}
-    values["hidden"] = tuple(values["hidden"])
-    config = TrainingConfig(**values)
+    config = TrainingConfig(**read_fields(options, TrainingConfig))
     if options["resume"] and options["out"] is None:
         raise InputError("`resume` needs --out, the run folder to go on with.")
     from imagrad.runs import refuse_used
@@ -94,14 +92,20 @@ def _say_some(epoch: Epoch, epochs: int) -> None:
         say(f"epoch {epoch.number}/{epochs}  loss {epoch.loss:.4f}  validation loss {epoch.validation_loss:.4f}")
 
 
+_LOSSES = {"bce": "cross-entropy", "l2": "squared error"}
+
+
 def _describe(result: dict[str, Any]) -> str:
+    loss = _LOSSES[result["reconstruction"]]
     return "\n".join(
         [
             f"trained {counted(result['epochs'], 'epoch')} into {result['out']}",
-            f"cross-entropy, training images    {result['loss']:.4f}  (clean input {result['loss_on_clean']:.4f})",
-            f"cross-entropy, validation images  {result['validation_loss']:.4f}  "
+            f"{loss}, training images    {result['loss']:.4f}  (clean input {result['loss_on_clean']:.4f})",
+            f"{loss}, validation images  {result['validation_loss']:.4f}  "
             f"(clean input {result['validation_loss_on_clean']:.4f})",
-            f"latents active on the validation images: {result['active_latents']}",
+            *([f"regulariser, in the last epoch      {result['penalty']:.4f}"] if result["penalty"] else []),
+            f"latents active on the validation images: {result['active_latents']}; "
+            f"sparseness of the codes: {result['sparseness']:.2f}",
             f"next: imagrad explain {result['out']} --data IMAGES",
         ]
     )

@@ -9,13 +9,13 @@ import torch
 
 from imagrad import runs
 from imagrad.errors import InputError, RunFolderError
-from imagrad.models.autoencoders import DenseAutoencoder, build, config_from_dict
+from imagrad.models.autoencoders import Autoencoder, build, config_from_dict
 
 DEFAULT = Path(str(files("imagrad.models") / "default"))
 """The run folder of the network that ships with imagrad: the paper's, trained on MNIST."""
 
 
-def load(path: str | Path | None = None, device: str | torch.device = "cpu") -> DenseAutoencoder:
+def load(path: str | Path | None = None, device: str | torch.device = "cpu") -> Autoencoder:
     """Load the autoencoder of a run folder, in eval mode; without a path, the one that ships with imagrad.
 
     Runs no code from the folder: its config names a registered network.
@@ -43,7 +43,7 @@ def load(path: str | Path | None = None, device: str | torch.device = "cpu") -> 
     return autoencoder.to(device).eval().requires_grad_(False)
 
 
-def _check_fit(autoencoder: DenseAutoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
+def _check_fit(autoencoder: Autoencoder, tensors: dict[str, torch.Tensor], folder: Path) -> None:
     """Raise `RunFolderError`, naming the first difference, unless the weights are those of the network."""
     wanted = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in autoencoder.state_dict().items()}
     found = {name: f"{tuple(value.shape)} {value.dtype}" for name, value in tensors.items()}

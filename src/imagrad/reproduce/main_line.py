@@ -42,12 +42,13 @@ def explain_network(
     data = load_training_data(config, data_dir)
     autoencoder = load(network, device)
     images = data.validation[:_SHOWN_IMAGES].to(device)
-    corrupted = CORRUPTIONS[config.noise](images, config.kappa, generator(config.seed, _FIGURE_NOISE, 0, device))
+    name, kappa = config.corruption
+    corrupted = CORRUPTIONS[name](images, kappa, generator(config.seed, _FIGURE_NOISE, 0, device))
     with torch.no_grad():
         reconstructed = autoencoder.reconstruct(corrupted)
     result = saliency(autoencoder.encode, images[:_SHOWN_MAPS])
     result.save(out / "maps.safetensors")
-    noise = f"{config.noise} noise\n$\\kappa$ = {config.kappa:g}"
+    noise = f"{name} noise\n$\\kappa$ = {kappa:g}"
     drawn = {
         "figure-5-corruption": draw_image_rows({"clean": images, noise: corrupted}),
         "figure-6-reconstruction": draw_image_rows(

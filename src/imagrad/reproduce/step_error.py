@@ -14,7 +14,7 @@ from torch import nn
 
 from imagrad.complexstep import jacobian, literal_jacobian
 from imagrad.errors import InputError
-from imagrad.models.autoencoders import DenseAutoencoder
+from imagrad.models.autoencoders import Autoencoder
 
 Array = NDArray[Any]
 Function = Callable[[torch.Tensor], torch.Tensor]
@@ -65,12 +65,12 @@ class Layer:
     activation: str
 
 
-def encoder_layers(autoencoder: DenseAutoencoder) -> tuple[Layer, ...]:
+def encoder_layers(autoencoder: Autoencoder) -> tuple[Layer, ...]:
     """Return the layers of `encode`."""
     return dense_layers(autoencoder.encoder)
 
 
-def autoencoder_layers(autoencoder: DenseAutoencoder) -> tuple[Layer, ...]:
+def autoencoder_layers(autoencoder: Autoencoder) -> tuple[Layer, ...]:
     """Return the layers of `reconstruct`: the encoder's, the decoder's, and the sigmoid at their end."""
     return dense_layers([*autoencoder.encoder, *autoencoder.decoder, nn.Sigmoid()])
 

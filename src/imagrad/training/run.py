@@ -12,12 +12,13 @@ import torch
 from imagrad import runs
 from imagrad.data.corruptions import check_level
 from imagrad.errors import RunFolderError
-from imagrad.models.autoencoders import NetworkConfig, build
+from imagrad.models.autoencoders import NETWORKS, NetworkConfig, build
 from imagrad.training.checkpoints import restore, save
 from imagrad.training.config import TrainingConfig
 from imagrad.training.data import TrainingData
 from imagrad.training.loop import Epoch, Progress, Trainer
-from imagrad.training.losses import VARIANTS
+from imagrad.training.losses import check_variant
+from imagrad.training.statistics import active_latents, sparseness
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def train(
     """
     check_config(config)
     channels, height, width = data.images.shape[1:]
-    network = NetworkConfig("dense", (channels, height, width), config.hidden, config.latents)
+    network = NetworkConfig(config.network, (channels, height, width), config.hidden, config.latents, config.ending)
     settings = {
         "command": "train",
         "training": config.as_dict(),
@@ -71,9 +72,10 @@ def train(
 
 
 def check_config(config: TrainingConfig) -> None:
-    """Raise `InputError` for a variant, a noise or a level that does not exist."""
-    VARIANTS[config.variant]
-    check_level(config.noise, config.kappa)
+    """Raise `InputError` for a variant, a noise, a level or a network that cannot be."""
+    NETWORKS[config.network]
+    check_level(*config.corruption)
+    check_variant(config)
 
 
 def _metrics(trainer: Trainer, data: TrainingData) -> dict[str, Any]:
@@ -83,11 +85,14 @@ def _metrics(trainer: Trainer, data: TrainingData) -> dict[str, Any]:
         codes = trainer.autoencoder.encode(data.validation.to(trainer.fabric.device))
     return {
         "epochs": last.number,
-        "loss": trainer.evaluate(data.images, trainer.config.kappa),
+        "loss": trainer.evaluate(data.images, trainer.config.corruption[1]),
         "validation_loss": last.validation_loss,
         "loss_on_clean": trainer.evaluate(data.images, 0.0),
         "validation_loss_on_clean": trainer.evaluate(data.validation, 0.0),
-        "active_latents": int((codes > 0).any(dim=0).sum()),
+        "reconstruction": trainer.config.reconstruction,
+        "penalty": last.penalty,
+        "active_latents": active_latents(codes, trainer.config.ending),
+        "sparseness": sparseness(codes),
         "model_sha256": runs.hash_tensors(trainer.autoencoder.state_dict()),
     }
 

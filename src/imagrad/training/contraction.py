@@ -1,0 +1,98 @@
+"""The contractive penalty: squared Frobenius norms of an encoder's Jacobian, to be minimised (Rifai et al. 2011)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from imagrad.complexstep.cache import program_of
+from imagrad.complexstep.derivatives import whole_jacobian
+from imagrad.complexstep.engines import Task, push
+from imagrad.complexstep.points import Settings
+from imagrad.complexstep.program import bind
+from imagrad.complexstep.tracing import Graph
+from imagrad.errors import InputError
+from imagrad.models.autoencoders import Autoencoder
+
+_LARGEST_EXACT = 2**16
+"""Entries of the Jacobian of one image up to which it is computed whole unless asked otherwise."""
+
+_EXPORT_BATCH = 2
+
+
+@dataclass
+class Contraction:
+    """Computes |J|_F**2 of each image, `J` = d code / d image, connected to the encoder's weights."""
+
+    autoencoder: Autoencoder
+    how: str = "auto"
+    """"closed", "engine", "probes", or "auto": the first of them that can be exact and is affordable."""
+    probes: int = 4
+    _graph: Graph | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        """Choose how; raise `InputError` for the closed form of an encoder that has none."""
+        config = self.autoencoder.config
+        if self.how == "auto":
+            entries = config.latents * torch.Size(config.image_shape).numel()
+            exact = "engine" if entries <= _LARGEST_EXACT else "probes"
+            self.how = "closed" if _single_layer(self.autoencoder) is not None else exact
+        if self.how == "closed" and _single_layer(self.autoencoder) is None:
+            raise InputError(
+                "the closed form is that of an encoder of one dense layer (--network dense --hidden); this one has "
+                "more. Take --jacobian engine, which is exact for any, or probes."
+            )
+
+    def __call__(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+        """Return the squared norm of each image: (n,)."""
+        if self.how == "closed":
+            return closed_form(self.autoencoder, images)
+        task = self._task(images)
+        if self.how == "engine":
+            return whole_jacobian(task, self.autoencoder.config.latents).square().sum(dim=(1, 2))
+        return estimate(task, self.probes, draws)
+
+    def _task(self, images: torch.Tensor) -> Task:
+        """Return what the engine differentiates: traced once, with the weights that the encoder has now."""
+        encode = self.autoencoder.encode
+        if self._graph is None:
+            example = images[:1].expand(_EXPORT_BATCH, *images.shape[1:]).clone()
+            with torch.no_grad():
+                own = encode(example)
+            self._graph = program_of(encode, (example,), own, batched=True).graph
+        program = bind(self._graph, encode, images.dtype, images.device, differentiable=True)
+        settings = Settings(engine="forward" if self.how == "probes" else "auto", differentiable=True)
+        return Task(program, images, (), settings, batched=True)
+
+
+def closed_form(autoencoder: Autoencoder, images: torch.Tensor) -> torch.Tensor:
+    """Return |J|_F**2 of one dense layer g = s(W x + b), image by image: sum_j s'(z_j)**2 sum_i W_ji**2."""
+    layer = _single_layer(autoencoder)
+    assert layer is not None  # seen to before
+    sums = layer(images.flatten(1))
+    if autoencoder.config.code == "relu":
+        slopes = (sums > 0).to(sums)
+    elif autoencoder.config.code == "sigmoid":
+        slopes = torch.sigmoid(sums) * (1 - torch.sigmoid(sums))
+    else:
+        slopes = torch.ones_like(sums)
+    return slopes.square() @ layer.weight.square().sum(dim=1)
+
+
+def estimate(task: Task, probes: int, draws: torch.Generator) -> torch.Tensor:
+    """Estimate |J|_F**2 of each image without bias: the mean of |J v|**2 over random v with E[v v'] = 1 (Hutchinson).
+
+    The directions have entries of -1 and 1: of all, these have the smallest variance that needs no knowledge of J.
+    """
+    shape = (probes, *task.point.shape)
+    signs = torch.randint(0, 2, shape, generator=draws, device=task.point.device).to(task.point) * 2 - 1
+    return push(task, signs).square().flatten(2).sum(dim=2).mean(dim=0)
+
+
+def _single_layer(autoencoder: Autoencoder) -> nn.Linear | None:
+    """Return the dense layer of an encoder that has no other, and whose outputs are all code."""
+    linear = [layer for layer in autoencoder.encoder if isinstance(layer, nn.Linear | nn.Conv2d)]
+    is_single = len(linear) == 1 and isinstance(linear[0], nn.Linear) and autoencoder.config.code != "gaussian"
+    return linear[0] if is_single else None  # type: ignore[return-value]  # just looked at
