@@ -10,9 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from imagrad import complexstep
+    from imagrad.attribution.latent_maps import latent_maps, painted_maps
     from imagrad.attribution.methods import AttributionResult, attribute
     from imagrad.attribution.results import SaliencyResult, load_result
     from imagrad.attribution.saliency import certify, jacobian, saliency
+    from imagrad.attribution.spectrum import spectrum
+    from imagrad.attribution.traversals import traverse
+    from imagrad.attribution.units import spread_of
     from imagrad.checks.checks import check
     from imagrad.checks.verdicts import CheckResult
     from imagrad.complexstep.certificate import Certificate
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from imagrad.data.datasets import load_dataset
     from imagrad.errors import ImagradError
     from imagrad.figures import draw
+    from imagrad.models.parts import part_of
     from imagrad.models.saved import load
 
 __all__ = [
@@ -35,11 +40,17 @@ __all__ = [
     "complexstep",
     "draw",
     "jacobian",
+    "latent_maps",
     "load",
     "load_dataset",
     "load_result",
+    "painted_maps",
+    "part_of",
     "preflight",
     "saliency",
+    "spectrum",
+    "spread_of",
+    "traverse",
 ]
 
 _HOMES = {
@@ -54,11 +65,17 @@ _HOMES = {
     "check": "imagrad.checks.checks",
     "draw": "imagrad.figures",
     "jacobian": "imagrad.attribution.saliency",
+    "latent_maps": "imagrad.attribution.latent_maps",
     "load": "imagrad.models.saved",
     "load_dataset": "imagrad.data.datasets",
     "load_result": "imagrad.attribution.results",
+    "painted_maps": "imagrad.attribution.latent_maps",
+    "part_of": "imagrad.models.parts",
     "preflight": "imagrad.complexstep.preflight",
     "saliency": "imagrad.attribution.saliency",
+    "spectrum": "imagrad.attribution.spectrum",
+    "spread_of": "imagrad.attribution.units",
+    "traverse": "imagrad.attribution.traversals",
 }
 
 

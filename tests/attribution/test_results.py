@@ -36,3 +36,11 @@ def test_other_tensors_are_no_result(tmp_path):
 def test_a_place_that_cannot_be_written_to(result):
     with pytest.raises(StorageError, match="cannot write /proc/maps"):
         result.save("/proc/maps.safetensors")
+
+
+def test_units_are_kept_and_the_usual_ones_are_not_written(tmp_path):
+    maps = torch.rand(1, 2, 2)
+    for units in ("code units per unit of pixel value", "standard deviations per shade"):
+        imagrad.SaliencyResult(maps, 1 * maps, 2 * maps, "complex", units=units).save(tmp_path / "m.safetensors")
+        assert imagrad.load_result(tmp_path / "m.safetensors").units == units
+        assert ("units" in runs.read_tensors(tmp_path / "m.safetensors")[1]) == (units[0] == "s")

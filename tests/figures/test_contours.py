@@ -158,3 +158,8 @@ def test_channels_that_were_not_asked_for_do_not_count():
 def test_only_results_can_be_drawn():
     with pytest.raises(InputError, match=r"`result` must be what `imagrad\.saliency` returned; got a Tensor"):
         draw(torch.zeros(1, 1, 4, 4))
+
+
+def test_the_colour_bar_says_the_units_of_the_result():
+    figure = draw(replace(result(corner()), units="standard deviations per shade"))
+    assert figure.axes[-1].get_ylabel().endswith("\n(standard deviations per shade)")

@@ -98,3 +98,8 @@ def test_the_same_figure_is_the_same_bytes(draw):
         draw().savefig(buffer, format="png", dpi=60)
         files.append(buffer.getvalue())
     assert files[0] == files[1]
+
+
+def test_colour_bar_is_labelled_as_asked_whatever_the_rows_are_called():
+    figure = draw_maps_grid(maps(4), row_labels=["up", "down"], label="how much")
+    assert figure.axes[-1].get_ylabel() == "how much" and draw_maps_grid(maps(2)).axes[-1].get_ylabel() == "saliency"

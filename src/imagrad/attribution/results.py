@@ -12,6 +12,9 @@ from imagrad import runs
 from imagrad.complexstep.certificate import Certificate
 from imagrad.errors import CorruptDataError
 
+RAW_UNITS = "code units per unit of pixel value"
+"""What maps are measured in, unless latents were rescaled, or something other than an encoder was explained."""
+
 
 @dataclass(frozen=True)
 class SaliencyResult:
@@ -35,12 +38,17 @@ class SaliencyResult:
     """How often an operation stood exactly at a kink, where it has no derivative, by operation."""
     certificate: Certificate | None = None
     """The independent check of the derivatives; None when it was not wanted."""
+    units: str = RAW_UNITS
+    """What the values are measured in, as figures say it. Whoever weighs the latents says so here."""
 
     def save(self, path: str | Path) -> None:
         """Write everything to one safetensors file, atomically; raises `StorageError`."""
         facts = {"engine": self.engine, "norm": self.norm, "step": self.step, "kinks": self.kinks, "ties": self.ties}
+        units = {} if self.units == RAW_UNITS else {"units": self.units}
         certificate = None if self.certificate is None else self.certificate.as_dict()
-        runs.write_tensors(Path(path), self._tensors(), {"kind": "saliency", **facts, "certificate": certificate})
+        runs.write_tensors(
+            Path(path), self._tensors(), {"kind": "saliency", **facts, **units, "certificate": certificate}
+        )
 
     def _tensors(self) -> dict[str, torch.Tensor]:
         return {"maps": self.maps, "codes": self.codes, "images": self.images}

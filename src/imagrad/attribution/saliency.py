@@ -10,13 +10,12 @@ import torch
 from imagrad.attribution.blocks import Block, Options, Progress, blocks_of
 from imagrad.attribution.certified import CERTIFY, certificate_of, checked
 from imagrad.attribution.encoders import Held, Images
+from imagrad.attribution.jacobians import jacobian_of, narrowed
 from imagrad.attribution.results import SaliencyResult
 from imagrad.complexstep.certificate import Certificate
-from imagrad.complexstep.derivatives import whole_jacobian
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.norms import NORMS, Latents, norms_of_columns
 from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
-from imagrad.errors import InputError
 
 
 def saliency(
@@ -107,7 +106,7 @@ class _Found:
         """Compute the maps of one block."""
         flat = block.images.new_full((len(block.images), block.images[0].numel()), torch.nan, dtype=block.dtype)
         norms = norms_of_columns(block.task, block.features, block.selection, NORMS[norm])
-        flat[:, block.features.to(flat.device)] = _narrowed(norms, block.dtype).to(flat.device)
+        flat[:, block.features.to(flat.device)] = narrowed(norms, block.dtype).to(flat.device)
         self.maps.append(flat.view(block.images.shape))
         self.codes.append(block.codes.to(flat))
         self.images.append(block.images)
@@ -157,23 +156,4 @@ def jacobian(
     """
     settings = Settings(engine, step, kinks, dtype, memory_budget)
     options = Options(settings, latents, features, batch_size, device, progress, output, held)
-    results: list[torch.Tensor] = []
-    for block in blocks_of(encoder, images, options):
-        chosen = block.selection
-        shape = (len(block.images), len(chosen.indices), block.images[0].numel())
-        flat = block.images.new_full(shape, torch.nan, dtype=block.dtype)
-        rows = whole_jacobian(block.task, block.codes.shape[1], block.features, chosen.indices)
-        rows = rows if chosen.weights is None else rows * chosen.weights.to(rows)[:, None]
-        flat[:, :, block.features.to(flat.device)] = _narrowed(rows, block.dtype).to(flat.device)
-        results.append(flat.unflatten(2, block.images.shape[1:]))
-    return torch.cat(results)
-
-
-def _narrowed(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """Convert finite numbers; raise `InputError` where they do not fit into the type."""
-    narrow = values.to(dtype)
-    if not torch.isfinite(narrow).all():
-        raise InputError(
-            f"derivatives of up to {float(values.abs().max()):.3g} do not fit into {dtype}; ask for a wider `dtype`."
-        )
-    return narrow
+    return torch.cat([jacobian_of(block) for block in blocks_of(encoder, images, options)])

@@ -55,7 +55,7 @@ def draw(
         levels = shared_levels(maps)
         figure = _contour_figure(maps, levels, result.images, titles)
         scale = ScalarMappable(BoundaryNorm(levels, WHITE_TO_RED.N), WHITE_TO_RED)
-        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n(code units per unit of pixel value)"
+        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n({result.units})"
         bar = figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, ticks=levels[::2], format="%g")
         bar.ax.minorticks_off()
     if path is not None:

@@ -25,13 +25,14 @@ _COLUMNS = 5
 
 def draw_maps_grid(
     maps: torch.Tensor, titles: Sequence[str] = (), *, images: torch.Tensor | None = None,
-    row_labels: Sequence[str] = (), shared: bool = True,
+    row_labels: Sequence[str] = (), shared: bool = True, label: str = "saliency",
 ) -> Figure:  # fmt: skip
     """Draw up to 40 maps, (n, height, width) or (n, channels, height, width), row by row (Fig. 8 and 9 of the paper).
 
     Five in a row, or as many as make one row for each of `row_labels`. `titles` are those of all maps, or of the
-    columns. With `shared`, all maps have the same levels and a colour bar; else each has its own, with its largest
-    value below. `images`, one a map, are shown at the top left. Raises `InputError` where the numbers do not fit.
+    columns. With `shared`, all maps have the same levels and a colour bar with a `label`; else each has its own, with
+    its largest value below. `images`, one a map, are shown at the top left. Raises `InputError` where the numbers do
+    not fit.
     """
     if not 0 < len(maps) <= _MOST_PANELS:
         raise InputError(f"`maps` must be 1 to {_MOST_PANELS} maps; got {len(maps)}. Draw a part of them.")
@@ -54,10 +55,10 @@ def draw_maps_grid(
                 show_image(axes.inset_axes((0.0, 0.72, 0.28, 0.28)), images[position])
             if position < len(titles):
                 axes.set_title(titles[position], pad=3)
-        for axes, label in zip(grid[:, 0], row_labels, strict=False):
-            axes.set_ylabel(label, rotation=0, ha="right", va="center")
+        for axes, row_label in zip(grid[:, 0], row_labels, strict=False):
+            axes.set_ylabel(row_label, rotation=0, ha="right", va="center")
         if shared:
-            _colour_bar(figure, common)
+            _colour_bar(figure, common, label)
     return figure
 
 
@@ -85,10 +86,10 @@ def _grid(values: NDArray[np.float64], columns: int) -> tuple[Figure, NDArray[An
     return figure, grid
 
 
-def _colour_bar(figure: Figure, levels: NDArray[np.float64]) -> None:
+def _colour_bar(figure: Figure, levels: NDArray[np.float64], label: str) -> None:
     scale = ScalarMappable(BoundaryNorm(levels, WHITE_TO_RED.N), WHITE_TO_RED)
     panels: list[Axes] = figure.axes
-    bar = figure.colorbar(scale, ax=panels, label="saliency", shrink=0.9, aspect=30, ticks=levels[::2], format="%g")
+    bar = figure.colorbar(scale, ax=panels, label=label, shrink=0.9, aspect=30, ticks=levels[::2], format="%g")
     bar.ax.minorticks_off()
 
 

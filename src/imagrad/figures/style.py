@@ -11,6 +11,9 @@ from matplotlib.colors import LinearSegmentedColormap
 WHITE_TO_RED = LinearSegmentedColormap.from_list("white to red", ["white", "#fdd0b8", "#f4694b", "#c4161c", "#67000d"])
 """The colours of saliency, those of the paper's Fig. 7."""
 
+BLUE_TO_RED = LinearSegmentedColormap.from_list("blue to red", ["#08306b", "#4393c3", "white", "#d6604d", "#67000d"])
+"""The colours of signed values: white at 0."""
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "black")
 """The colours of Okabe and Ito, told apart by the colour-blind, those that stand out most first."""
 
