@@ -11,6 +11,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 from docstring_parser import parse_from_object
 from jsonargparse import ArgumentParser, Namespace
 
+from imagrad.training.distributed import is_first
+
 
 @dataclass(frozen=True)
 class Command:
@@ -109,5 +111,6 @@ def counted(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Print to stderr: stdout belongs to the result."""
-    print(text, file=sys.stderr, flush=True)
+    """Print to stderr: stdout belongs to the result. Of several processes under torchrun the first alone does."""
+    if is_first():
+        print(text, file=sys.stderr, flush=True)

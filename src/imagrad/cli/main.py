@@ -15,6 +15,7 @@ from imagrad.cli import certify, check, compare, demo, explain, preflight, repro
 from imagrad.cli import list as list_command
 from imagrad.cli.conventions import Command, Group, add_common_options
 from imagrad.errors import ImagradError
+from imagrad.training.distributed import is_first
 
 COMMANDS: dict[str, Command | Group] = {
     "demo": demo.COMMAND,
@@ -36,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, command, chosen = _chosen(build_parser().parse_args(arguments))
     try:
         result = command.run(chosen)
-        print(json.dumps(result) if chosen["json"] else command.describe(result), flush=True)
+        if is_first():  # of several processes under torchrun
+            print(json.dumps(result) if chosen["json"] else command.describe(result), flush=True)
         if result.get("passed") is False:  # a check that was asked for, and failed
             return 1
     except BrokenPipeError:  # whoever was reading has read enough

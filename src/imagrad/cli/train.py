@@ -20,6 +20,7 @@ from imagrad.cli.conventions import (
 )
 from imagrad.errors import InputError
 from imagrad.training.config import TrainingConfig
+from imagrad.training.distributed import is_first
 
 if TYPE_CHECKING:
     from imagrad.training.loop import Epoch
@@ -45,7 +46,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     check_config(config)
     device = resolve_device(options["device"])
     out = choose_folder(options["out"], "train")
-    if not options["resume"]:
+    if not options["resume"] and is_first():
         refuse_used(out)  # before the work, not after it
     data = load_training_data(config, options["data_dir"])
     for note in data.notes:
@@ -65,6 +66,8 @@ def progress_reporter(config: TrainingConfig) -> Reporter:
         if epochs:
             say(f"going on after epoch {epochs} of {config.epochs}")
 
+    if not is_first():
+        return Reporter()
     if not sys.stderr.isatty():
         return Reporter(start, epoch=lambda epoch: _say_some(epoch, config.epochs))
     bar: tqdm[Any] = tqdm(total=0, unit="step", dynamic_ncols=True)

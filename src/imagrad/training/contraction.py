@@ -15,6 +15,7 @@ from imagrad.complexstep.program import bind
 from imagrad.complexstep.tracing import Graph
 from imagrad.errors import InputError
 from imagrad.models.autoencoders import Autoencoder
+from imagrad.training.distributed import Share, share_of
 
 _LARGEST_EXACT = 2**16
 """Entries of the Jacobian of one image up to which it is computed whole unless asked otherwise."""
@@ -45,14 +46,14 @@ class Contraction:
                 "more. Take --jacobian engine, which is exact for any, or probes."
             )
 
-    def __call__(self, images: torch.Tensor, draws: torch.Generator) -> torch.Tensor:
+    def __call__(self, images: torch.Tensor, draws: torch.Generator, share: Share | None = None) -> torch.Tensor:
         """Return the squared norm of each image: (n,)."""
         if self.how == "closed":
             return closed_form(self.autoencoder, images)
         task = self._task(images)
         if self.how == "engine":
             return whole_jacobian(task, self.autoencoder.config.latents).square().sum(dim=(1, 2))
-        return estimate(task, self.probes, draws)
+        return estimate(task, self.probes, draws, share)
 
     def _task(self, images: torch.Tensor) -> Task:
         """Return what the engine differentiates: traced once, with the weights that the encoder has now."""
@@ -81,13 +82,15 @@ def closed_form(autoencoder: Autoencoder, images: torch.Tensor) -> torch.Tensor:
     return slopes.square() @ layer.weight.square().sum(dim=1)
 
 
-def estimate(task: Task, probes: int, draws: torch.Generator) -> torch.Tensor:
+def estimate(task: Task, probes: int, draws: torch.Generator, share: Share | None = None) -> torch.Tensor:
     """Estimate |J|_F**2 of each image without bias: the mean of |J v|**2 over random v with E[v v'] = 1 (Hutchinson).
 
     The directions have entries of -1 and 1: of all, these have the smallest variance that needs no knowledge of J.
     """
-    shape = (probes, *task.point.shape)
-    signs = torch.randint(0, 2, shape, generator=draws, device=task.point.device).to(task.point) * 2 - 1
+    share = share or share_of(len(task.point))
+    shape = (probes, share.batch, *task.point.shape[1:])
+    drawn = torch.randint(0, 2, shape, generator=draws, device=task.point.device)
+    signs = share.of(drawn, axis=1).to(task.point) * 2 - 1
     return push(task, signs).square().flatten(2).sum(dim=2).mean(dim=0)
 
 

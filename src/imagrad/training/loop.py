@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.errors import TrainingError
 from imagrad.models.autoencoders import Autoencoder
 from imagrad.training.config import TrainingConfig
 from imagrad.training.contraction import Contraction
+from imagrad.training.distributed import make_fabric, share_of, summed
 from imagrad.training.losses import RECONSTRUCTION, VARIANTS, Step
 
 Progress = Callable[[int, int, int, float], None]
@@ -49,8 +49,7 @@ class Trainer:
 
     def __post_init__(self) -> None:
         """Put the network and its optimiser into Fabric's hands."""
-        device = torch.device(self.device)
-        self.fabric = Fabric(accelerator=device.type, devices=[device.index or 0] if device.type == "cuda" else 1)
+        self.fabric = make_fabric(self.device)
         optimizer = torch.optim.Adam(
             self.autoencoder.parameters(), lr=self.config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True
         )  # Table 2
@@ -80,17 +79,18 @@ class Trainer:
         seen = 0
         self.model.train()
         for step, batch in enumerate(batches, start=1):
-            clean = images[batch]
-            corrupted = CORRUPTIONS[noise_name](clean, kappa, noise)
-            terms = loss_of(Step(self.model, corrupted, clean, self.config, self.contraction, draws))  # type: ignore[arg-type]  # Fabric's wrapper acts as the network
-            self._descend(terms.total)
-            sums[step - 1, 0] = terms.reconstruction.detach() * len(batch)
+            share = share_of(len(batch), self.fabric.global_rank, self.fabric.world_size)
+            whole = images[batch]
+            corrupted, clean = share.of(CORRUPTIONS[noise_name](whole, kappa, noise)), share.of(whole)
+            terms = loss_of(Step(self.model, corrupted, clean, self.config, self.contraction, draws, share))  # type: ignore[arg-type]  # Fabric's wrapper acts as the network
+            self._descend(share.weighted(terms.total))
+            sums[step - 1, 0] = terms.reconstruction.detach() * share.count
             if terms.penalty is not None:
-                sums[step - 1, 1] = terms.penalty.detach() * len(batch)
+                sums[step - 1, 1] = terms.penalty.detach() * share.count
             seen += len(batch)
             if step % _REPORT_EVERY == 0 or step == len(batches):
-                progress(number, step, len(batches), float(_all_finite(sums, number).sum() / seen))
-        reconstruction, penalty = (sums.sum(dim=0) / seen).tolist()
+                progress(number, step, len(batches), float(_all_finite(summed(self.fabric, sums), number).sum() / seen))
+        reconstruction, penalty = (summed(self.fabric, sums).sum(dim=0) / seen).tolist()
         return reconstruction, penalty
 
     def _descend(self, loss: torch.Tensor) -> None:

@@ -14,6 +14,7 @@ from imagrad.models.autoencoders import Autoencoder
 from imagrad.registry import Registry
 from imagrad.training.config import TrainingConfig
 from imagrad.training.contraction import Contraction
+from imagrad.training.distributed import Share, share_of
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,13 @@ class Step:
     contraction: Contraction
     draws: torch.Generator
     """For what the loss itself draws."""
+    share: Share | None = None
+    """Which rows of a batch these are; None: all of them."""
+
+    @property
+    def rows(self) -> Share:
+        """The share of the batch."""
+        return self.share or share_of(len(self.corrupted))
 
 
 @dataclass(frozen=True)
@@ -67,24 +75,24 @@ def sparse(step: Step) -> Terms:
 def sparse_kl(step: Step) -> Terms:
     """Have rarely active latents: lambda times their divergence from a mean activation of `target` (Ng 2011)."""
     codes, logits = step.autoencoder.code_and_logits(step.corrupted)
-    return Terms(_reconstruction(step, logits), _weighted(step, bernoulli_divergence(codes, step.config.target)))
+    means = step.rows.batch_mean(codes.mean(dim=0, keepdim=True))  # (1, q)
+    return Terms(_reconstruction(step, logits), _weighted(step, bernoulli_divergence(means, step.config.target)))
 
 
 @VARIANTS.register("contractive")
 def contractive(step: Step) -> Terms:
     """Keep the code insensitive: lambda times the squared Frobenius norm of its Jacobian (Rifai et al. 2011)."""
     reconstruction = _reconstruction(step, step.autoencoder.logits(step.corrupted))
-    return Terms(reconstruction, _weighted(step, step.contraction(step.corrupted, step.draws).mean()))
+    return Terms(reconstruction, _weighted(step, step.contraction(step.corrupted, step.draws, step.rows).mean()))
 
 
 @VARIANTS.register("variational")
 def variational(step: Step) -> Terms:
     """Draw the code, near a unit Gaussian: beta times the divergence (Kingma and Welling 2013; Higgins et al. 2017)."""
-    latents = step.autoencoder.config.latents
-    normal = torch.randn(
-        len(step.corrupted), latents, generator=step.draws, device=step.corrupted.device, dtype=step.corrupted.dtype
-    )
-    mean, log_variance, logits = step.autoencoder.drawn(step.corrupted, normal)
+    shape = (step.rows.batch, step.autoencoder.config.latents)
+    like = step.corrupted
+    normal = torch.randn(shape, generator=step.draws, device=like.device, dtype=like.dtype)
+    mean, log_variance, logits = step.autoencoder.drawn(step.corrupted, step.rows.of(normal))
     divergence = gaussian_divergence(mean, log_variance).mean()
     return Terms(_reconstruction(step, logits), step.config.beta / step.clean[0].numel() * divergence)
 

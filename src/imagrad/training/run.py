@@ -16,6 +16,7 @@ from imagrad.models.autoencoders import NETWORKS, NetworkConfig, build
 from imagrad.training.checkpoints import restore, save
 from imagrad.training.config import TrainingConfig
 from imagrad.training.data import TrainingData
+from imagrad.training.distributed import is_first, processes
 from imagrad.training.loop import Epoch, Progress, Trainer
 from imagrad.training.losses import check_variant
 from imagrad.training.statistics import active_latents, sparseness
@@ -39,7 +40,7 @@ def train(
 
     Killed at any moment, at most `save_every` epochs are lost; `resume` goes on from the last saved one, and ends with
     the same bits as an undisturbed run on the same machine. Raises `RunFolderError` when `out` is in use, or when it
-    cannot be resumed with these settings.
+    cannot be resumed with these settings. Under torchrun all processes call this, and the first alone writes.
     """
     check_config(config)
     channels, height, width = data.images.shape[1:]
@@ -54,21 +55,30 @@ def train(
     if resume:
         _check_resumable(out, settings)
         restore(trainer, out)
-        runs.remove_leftovers(out)
-        runs.write_json(out / runs.CONFIG, {"format": runs.FORMAT, **settings})  # `epochs` may have grown
-        runs.write_json(out / runs.ENVIRONMENT, runs.environment())
-    else:
-        runs.create(out, settings)
+    if is_first():
+        _begin(out, settings, resume=resume)
     reporter = reporter or Reporter()
     reporter.start(len(trainer.history))
     cause = runs.hash_cause(settings)
     for epoch in trainer.epochs(data.images, data.validation, reporter.progress):
-        if epoch.number % save_every == 0 or epoch.number == config.epochs:
+        if is_first() and (epoch.number % save_every == 0 or epoch.number == config.epochs):
             save(trainer, out, cause)
         reporter.epoch(epoch)
     metrics = _metrics(trainer, data)
-    runs.write_json(out / runs.METRICS, metrics)
+    if is_first():
+        runs.write_json(out / runs.METRICS, metrics)
     return metrics
+
+
+def _begin(out: Path, settings: dict[str, Any], *, resume: bool) -> None:
+    """Write what the run folder begins with, or goes on with."""
+    if resume:
+        runs.remove_leftovers(out)
+        runs.write_json(out / runs.CONFIG, {"format": runs.FORMAT, **settings})  # `epochs` may have grown
+    else:
+        runs.create(out, settings)
+    together = {"processes": processes()} if processes() > 1 else {}
+    runs.write_json(out / runs.ENVIRONMENT, runs.environment() | together)
 
 
 def check_config(config: TrainingConfig) -> None:

@@ -11,6 +11,7 @@ from imagrad import runs
 from imagrad.training.classifier import train_classifier
 from imagrad.training.config import ClassifierConfig, TrainingConfig
 from imagrad.training.data import load_training_data
+from imagrad.training.distributed import refuse_several
 from imagrad.training.processes import Link, side_by_side
 from imagrad.training.run import Reporter, train
 
@@ -51,6 +52,7 @@ def train_all(
     What is done already is not done again. On Ctrl-C, and when this process is killed, the trainings stop within some
     steps; the same call then goes on. Raises what a training raises, and `ProcessError` when a process dies.
     """
+    refuse_several("training several networks side by side")
     waiting = [job for job in jobs if not is_done(job)]
     train_one = partial(_train_one, data_dir, device)
     side_by_side(train_one, waiting, workers or (None if device == "cpu" else 1), lambda message: told(*message))
