@@ -8,7 +8,12 @@ from imagrad.data.datasets import load_dataset
 from imagrad.errors import InputError, TrainingError
 from imagrad.models.autoencoders import NetworkConfig, build
 from imagrad.training.config import TrainingConfig
+from imagrad.training.contraction import Contraction
 from imagrad.training.loop import Trainer, generator, threads
+from imagrad.training.losses import VARIANTS
+from imagrad.training.statistics import active_latents, sparseness
+
+from ..marks import slow
 
 NETWORK = NetworkConfig("dense", (1, 8, 8), (16,), 5)
 
@@ -148,3 +153,107 @@ def test_threads_are_set_inside_and_restored_even_after_an_error():
 def test_impossible_settings(change, message):
     with pytest.raises(InputError, match=message):
         TrainingConfig(data="digits", **change)
+
+
+# --- the family of Table 1 ---
+
+HIDDEN = {"dense": (16,), "conv": (4,)}
+
+
+def trainer_of(variant, network="dense", **changes):
+    settings = {"data": "digits", "epochs": 2, "hidden": HIDDEN[network], "latents": 5, **changes}
+    config = TrainingConfig(variant=variant, network=network, **settings)
+    sizes = NetworkConfig(network, (1, 8, 8), config.hidden, config.latents, config.ending)
+    return Trainer(build(sizes, config.seed), config)
+
+
+def trained(variant, images, **changes):
+    """Its autoencoder after some epochs with a large step."""
+    ours = trainer_of(variant, **{"epochs": 20, "learning_rate": 0.01, **changes})
+    list(ours.epochs(images, images[:1], silent))
+    return ours.autoencoder.requires_grad_(False)
+
+
+@pytest.mark.parametrize("network", HIDDEN)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_learns_and_the_seed_decides_its_bits(variant, network, images):
+    first, again, other = (trainer_of(variant, network, seed=seed) for seed in (1, 1, 2))
+    history = list(first.epochs(images, images, silent))
+    assert history[1].loss < history[0].loss < 0.75  # log 2 = 0.69 is that of grey pixels
+    assert history[1].validation_loss < history[0].validation_loss
+    assert all((epoch.penalty > 0) == (variant != "denoising") for epoch in history)
+    assert list(again.epochs(images, images, silent)) == history
+    for one, two in zip(first.autoencoder.parameters(), again.autoencoder.parameters(), strict=True):
+        assert torch.equal(one, two)
+    assert next(other.epochs(images, images, silent)) != history[0]
+
+
+def test_penalty_of_an_epoch_weights_images_equally(images):
+    """With steps too small to change a weight: 110 images in batches of 25, the last of 10."""
+    still = trainer_of("sparse", penalty=0.5, learning_rate=1e-30)
+    codes = still.autoencoder.encode(images).detach().double()
+    epoch = next(still.epochs(images, images, silent))
+    assert epoch.penalty == pytest.approx(0.5 * float(codes.sum()) / 110, rel=1e-5)
+    assert epoch.loss == pytest.approx(still.evaluate(images, 0.0), rel=1e-5)
+
+
+def test_progress_shows_the_sum_of_both_terms(images):
+    seen = []
+    ours = trainer_of("sparse", penalty=0.5, epochs=1)
+    epoch = next(ours.epochs(images, images, lambda *step: seen.append(step)))
+    assert seen == [(1, 5, 5, pytest.approx(epoch.loss + epoch.penalty, rel=1e-12))]
+
+
+def test_a_larger_l1_penalty_makes_codes_smaller_and_sparser(images):
+    weak, strong = (trained("sparse", images, penalty=penalty).encode(images) for penalty in (0.0, 0.002))
+    assert float(strong.sum()) < 0.5 * float(weak.sum())
+    assert sparseness(strong) > sparseness(weak) + 0.1
+    assert strong.any(), "no code is left"
+
+
+@pytest.mark.parametrize("target", [0.05, 0.3])
+def test_the_divergence_of_coins_draws_each_mean_activation_to_its_target(target, images):
+    means = trained("sparse-kl", images, penalty=10.0, target=target).encode(images).mean(dim=0)
+    assert means.tolist() == pytest.approx([target] * 5, rel=0.15)
+    without = trained("sparse-kl", images, penalty=0.0, target=target).encode(images).mean(dim=0)
+    assert float((without - target).abs().min()) > 0.1
+
+
+@pytest.mark.parametrize("jacobian", ["probes", *slow("engine")])
+def test_a_larger_contractive_penalty_contracts(jacobian, images):
+    weak, strong = (
+        trained("contractive", images, penalty=penalty, epochs=5, code="sigmoid", jacobian=jacobian)
+        for penalty in (0.0, 0.1)
+    )
+    norms = [float(Contraction(one, "engine")(images, torch.Generator()).mean()) for one in (weak, strong)]
+    assert norms[1] < 0.5 * norms[0]
+    assert float(strong.encode(images).var(dim=0).max()) > 0, "nothing is left of the code"
+
+
+def test_closed_form_and_engine_train_alike(images):
+    """Float32: the two differ by rounding, which Adam turns into steps where a gradient is tiny."""
+    closed, engine = (
+        trained("contractive", images, penalty=0.01, epochs=1, hidden=(), code="sigmoid", jacobian=how)
+        for how in ("closed", "engine")
+    )
+    for one, two in zip(closed.parameters(), engine.parameters(), strict=True):
+        assert torch.allclose(one, two, atol=1e-3)  # five steps of 0.01
+
+
+def test_a_larger_beta_leaves_fewer_latents_active(images):
+    weak, strong = (trained("variational", images, beta=beta) for beta in (0.1, 20.0))
+    assert active_latents(weak.encode(images), "gaussian") == 5
+    assert active_latents(strong.encode(images), "gaussian") == 0
+    assert float(strong.log_variance(images).abs().mean()) < 0.1  # the code is the prior, N(0, 1)
+
+
+@pytest.mark.parametrize("jacobian", ["closed", "engine", "probes"])
+def test_a_contractive_loss_that_is_no_number_names_its_step(jacobian, images):
+    """Also where it is the Jacobian that fails first."""
+    hidden = () if jacobian == "closed" else (16,)
+    broken = trainer_of("contractive", hidden=hidden, jacobian=jacobian, penalty=1.0)
+    images = images.clone()
+    images[7] = torch.nan
+    order = torch.randperm(110, generator=generator(0, 0, 1)).tolist()
+    with pytest.raises(TrainingError, match=rf"became nan at step {order.index(7) // 25 + 1} of epoch 1"):
+        list(broken.epochs(images, images, silent))

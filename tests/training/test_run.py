@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,12 +14,16 @@ import torch
 
 from imagrad import runs
 from imagrad.data.datasets import load_dataset
-from imagrad.errors import InputError, RunFolderError, StorageError, UnknownNameError
+from imagrad.errors import InputError, RunFolderError, StorageError, TrainingError, UnknownNameError
+from imagrad.models.saved import load
 from imagrad.training.checkpoints import CHECKPOINT, LOG
 from imagrad.training.config import TrainingConfig
 from imagrad.training.data import load_training_data
 from imagrad.training.loop import generator
+from imagrad.training.losses import VARIANTS
 from imagrad.training.run import Reporter, train
+
+from ..marks import slow
 
 
 def config(**changes):
@@ -90,6 +95,96 @@ def test_every_metric_is_what_numpy_computes_from_the_saved_weights(tmp_path, da
         assert metrics[f"{prefix}loss"] == pytest.approx(entropy(clean, reconstruct(weights, noisy)[1]), rel=1e-5)
     assert metrics["active_latents"] == int((codes > 0).any(axis=0).sum())  # of the validation images
     assert metrics["epochs"] == 4
+
+
+def test_metrics_of_a_variational_one_are_of_its_mean_code(tmp_path, data):
+    settings = config(variant="variational", hidden=(), reconstruction="l2", learning_rate=0.01)
+    metrics = train(settings, data, tmp_path / "run")
+    weights, _ = runs.read_tensors(tmp_path / "run" / runs.WEIGHTS)
+    w = {name: value.double().numpy() for name, value in weights.items()}
+    clean = data.validation.flatten(1).double().numpy()
+    codes = (clean @ w["encoder.1.weight"].T + w["encoder.1.bias"])[:, :5]  # then come the log-variances
+    pixels = 1 / (1 + np.exp(-(codes @ w["decoder.0.weight"].T + w["decoder.0.bias"])))
+    assert metrics["validation_loss"] == pytest.approx(np.mean((pixels - clean) ** 2), rel=1e-5)
+    assert metrics["validation_loss_on_clean"] == metrics["validation_loss"]  # no noise
+    assert metrics["active_latents"] == np.sum(codes.var(axis=0) > 0.01)
+    ratios = np.abs(codes).sum(axis=1) / np.sqrt((codes**2).sum(axis=1))
+    assert metrics["sparseness"] == pytest.approx(np.mean((5**0.5 - ratios) / (5**0.5 - 1)), rel=1e-5)
+    rows = list(csv.DictReader((tmp_path / "run" / LOG).read_text().splitlines()))
+    assert float(rows[-1]["penalty"]) == metrics["penalty"] > 0
+    assert metrics["reconstruction"] == "l2"
+
+
+FAMILY = [*((variant, "dense") for variant in VARIANTS), ("variational", "conv"), *slow(("contractive", "conv"))]
+
+
+@pytest.mark.parametrize("kind", FAMILY)
+def test_every_variant_resumes_with_the_same_bits_and_is_loaded(tmp_path, data, kind):
+    variant, network = kind
+    settings = config(variant=variant, network=network, hidden=(4,), epochs=2)
+    train(settings, data, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(settings, data, tmp_path / "parts", reporter=stop_after(1))
+    train(settings, data, tmp_path / "parts", resume=True)
+    for name in (runs.WEIGHTS, CHECKPOINT, LOG, runs.METRICS, runs.CONFIG):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
+    loaded = load(tmp_path / "parts")
+    assert (loaded.config.network, loaded.config.code) == (network, settings.code)
+    assert runs.read_json(tmp_path / "parts" / runs.METRICS)["model_sha256"] == runs.hash_tensors(loaded.state_dict())
+    assert loaded.encode(data.validation).shape == (len(data.validation), 5)
+
+
+@pytest.mark.slow
+def test_estimated_contraction_resumes_with_the_same_bits(tmp_path, data):
+    settings = config(variant="contractive", jacobian="probes", epochs=2)
+    train(settings, data, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train(settings, data, tmp_path / "parts", reporter=stop_after(1))
+    train(settings, data, tmp_path / "parts", resume=True)
+    for name in (runs.WEIGHTS, CHECKPOINT, LOG, runs.METRICS):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path, data, variant):
+    """An image turns to NaN after the second epoch: the third names the step that has it, and can be resumed."""
+    settings, poisoned = config(variant=variant, epochs=3), replace(data, images=data.images.clone())
+
+    def poison(done):
+        if done.number == 2:
+            poisoned.images[7] = torch.nan
+
+    step = torch.randperm(200, generator=generator(0, 0, 3)).tolist().index(7) // 25 + 1
+    with pytest.raises(
+        TrainingError, match=rf"became nan at step {step} of epoch 3\. What was saved before is untouched"
+    ):
+        train(settings, poisoned, tmp_path / "run", reporter=Reporter(epoch=poison))
+    train(replace(settings, epochs=2), data, tmp_path / "good")
+    good, _ = runs.read_tensors(tmp_path / "good" / runs.WEIGHTS)
+    kept = load(tmp_path / "run").state_dict()
+    assert all(torch.equal(kept[name], good[name]) for name in good)
+    assert [row["number"] for row in csv.DictReader((tmp_path / "run" / LOG).read_text().splitlines())] == ["1", "2"]
+    assert not (tmp_path / "run" / runs.METRICS).exists()
+    assert train(settings, data, tmp_path / "run", resume=True)["epochs"] == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "sparse-kl", "code": "relu"}, "needs a code between 0 and 1"),
+        ({"variant": "variational", "code": "relu"}, "a variational autoencoder and no other has a gaussian code"),
+        ({"variant": "sparse", "code": "gaussian"}, "a variational autoencoder and no other has a gaussian code"),
+        ({"code": "tanh"}, "`code` must be one of relu, linear, sigmoid, gaussian; got 'tanh'"),
+        ({"penalty": 0.1}, "`lambda` must be left out for the variant 'denoising', which has no regulariser; got 0.1"),
+        ({"variant": "contractive", "jacobian": "closed"}, "closed form is that of an encoder of one dense layer"),
+        ({"network": "conv", "hidden": (2,) * 4}, "8 x 8 pixels can be halved 3 times.*Give at most 3"),
+        ({"network": "vgg"}, "unknown network 'vgg'; known: conv, dense"),
+    ],
+)
+def test_what_does_not_go_together_makes_no_folder(tmp_path, data, change, message):
+    with pytest.raises(InputError, match=message):
+        train(config(**change), data, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_refused_resume_changes_nothing(tmp_path, data):

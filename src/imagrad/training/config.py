@@ -94,7 +94,9 @@ class TrainingConfig:
             raise InputError(f"`learning_rate` must be positive; got {self.learning_rate:g}.")
         for option, value in (("lambda", self.weight), ("beta", self.beta)):
             if not 0 <= value < math.inf:
-                raise InputError(f"`{option}`, the weight of a regulariser, must not be negative; got {value:g}.")
+                raise InputError(
+                    f"`{option}`, the weight of a regulariser, must be finite and not negative; got {value:g}."
+                )
         if not 0 < self.target < 1:
             raise InputError(f"`target`, a mean activation, must lie between 0 and 1; got {self.target:g}.")
         check_one_of("jacobian", self.jacobian, JACOBIANS)

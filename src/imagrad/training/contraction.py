@@ -13,7 +13,7 @@ from imagrad.complexstep.engines import Task, push
 from imagrad.complexstep.points import Settings
 from imagrad.complexstep.program import bind
 from imagrad.complexstep.tracing import Graph
-from imagrad.errors import InputError
+from imagrad.errors import DerivativeError, InputError, UnsupportedOperationError
 from imagrad.models.autoencoders import Autoencoder
 from imagrad.training.distributed import Share, share_of
 
@@ -47,13 +47,18 @@ class Contraction:
             )
 
     def __call__(self, images: torch.Tensor, draws: torch.Generator, share: Share | None = None) -> torch.Tensor:
-        """Return the squared norm of each image: (n,)."""
+        """Return the squared norm of each image: (n,); NaN for all if one has a derivative that is not finite."""
         if self.how == "closed":
             return closed_form(self.autoencoder, images)
         task = self._task(images)
-        if self.how == "engine":
-            return whole_jacobian(task, self.autoencoder.config.latents).square().sum(dim=(1, 2))
-        return estimate(task, self.probes, draws, share)
+        try:
+            if self.how == "engine":
+                return whole_jacobian(task, self.autoencoder.config.latents).square().sum(dim=(1, 2))
+            return estimate(task, self.probes, draws, share)
+        except UnsupportedOperationError:
+            raise
+        except DerivativeError:  # not finite: the loop stops at it as at any other loss, and names the step
+            return images.new_full((len(images),), torch.nan)
 
     def _task(self, images: torch.Tensor) -> Task:
         """Return what the engine differentiates: traced once, with the weights that the encoder has now."""

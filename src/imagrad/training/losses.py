@@ -144,9 +144,20 @@ def gaussian_divergence(mean: torch.Tensor, log_variance: torch.Tensor) -> torch
     return 0.5 * (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1)
 
 
+_WITHOUT_LAMBDA = {
+    "denoising": "which has no regulariser",
+    "variational": "whose divergence is weighted by `beta`",
+}
+
+
 def check_variant(config: TrainingConfig) -> None:
-    """Raise `InputError` for a variant that does not exist, or that cannot work with the code."""
+    """Raise `InputError` for a variant that does not exist, or that cannot work with the code or lambda given."""
     VARIANTS[config.variant]
+    if config.variant in _WITHOUT_LAMBDA and config.weight != 0:
+        raise InputError(
+            f"`lambda` must be left out for the variant {config.variant!r}, {_WITHOUT_LAMBDA[config.variant]}; "
+            f"got {config.weight:g}."
+        )
     if config.variant == "sparse-kl" and config.ending != "sigmoid":
         raise InputError(
             "the divergence of sparse-kl compares mean activations with a chance, and so needs a code between 0 and 1; "
