@@ -22,10 +22,10 @@ demo: $(READY)  ## Do the whole paper on the embedded digits (about 2 minutes).
 	$(BIN)/imagrad demo
 
 test: $(READY)  ## Run the quick tests (under 5 minutes).
-	$(BIN)/python -m pytest -n auto -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m 'not slow'
 
 test-slow: $(READY)  ## Run the slow tests alone.
-	$(BIN)/python -m pytest -n auto -m slow
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m slow
 
 check: $(READY)  ## Check format, lint, types and architecture.
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv --session check

@@ -27,4 +27,6 @@ def check(session: nox.Session) -> None:
 def test(session: nox.Session) -> None:
     """All tests, the slow ones too; `nox -s test -- -m 'not slow'` for the quick ones."""
     prepare(session, "test")
-    session.run("python", "-m", "pytest", "-n", "auto", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    session.run(
+        "python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env={"OMP_NUM_THREADS": "1"}
+    )

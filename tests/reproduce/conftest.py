@@ -9,10 +9,11 @@ from .tiny import tiny_preset, write_two_classes
 
 
 def pytest_collection_modifyitems(items):
-    """Leave what needs the whole reproduction out of the quick suite: it takes half a minute."""
+    """Leave what needs a whole reproduction out of the quick suite, and do each in one process: they take long."""
     for item in items:
-        if "study" in getattr(item, "fixturenames", ()):
+        for whole in {"study", "family"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.slow)
+            item.add_marker(pytest.mark.xdist_group(whole))
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command, add_data_dir_option, add_device_option, choose_folder, resolve_device, say
 from imagrad.cli.studies import time_left, training_told
+from imagrad.errors import InputError
+from imagrad.reproduce.family_presets import FAMILIES
 from imagrad.reproduce.presets import PRESETS, Preset, preset_named
 
 if TYPE_CHECKING:
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--preset", default="quick", help=f"What is done: {' or '.join(PRESETS)}.")
+    parser.add_argument("--preset", default="quick", help=f"What is done: {', '.join([*PRESETS, *FAMILIES])}.")
     parser.add_argument(
         "--only", type=str, nargs="+", default=[],
         help="Only these steps: networks, maps, check1 to check5, compare, report; default: all.",
@@ -36,10 +38,38 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
+    if options["preset"] in FAMILIES:
+        return _compare_families(options)
     methods = None if options["methods"] is None else tuple(options["methods"])
     preset = preset_named(options["preset"], seed=options["seed"], methods=methods)
     out = choose_folder(options["out"], f"reproduce-{preset.name}")
     return reproduce(preset, out, options, only=tuple(options["only"]))
+
+
+def _compare_families(options: Namespace) -> dict[str, Any]:
+    """Train, explain and check the families; return what the command prints."""
+    from imagrad.reproduce.family import FamilyStudy
+    from imagrad.reproduce.family_report import write_family_report
+    from imagrad.reproduce.study import Telling
+
+    given = [name for name in ("methods", "seed") if options[name] is not None]
+    if given or set(options["only"]) - {"report"}:
+        raise InputError(f"--preset {options['preset']} takes --only report alone, and neither --methods nor --seed.")
+    preset = FAMILIES[options["preset"]]
+    out = choose_folder(options["out"], f"reproduce-{preset.name}")
+    telling = Telling(lambda text, number, count: say(f"[{number}/{count}] {text}"), training_told())
+    study = FamilyStudy(
+        preset, out, options["data_dir"], resolve_device(options["device"]), options["workers"], telling
+    )  # fmt: skip
+    if not options["only"]:
+        study.run()
+    report = write_family_report(study)
+    verdicts = {
+        f"{member.name}, {name}": str(result.verdict.outcome)
+        for member in study.members
+        for name, result in member.checks.items()
+    }
+    return {"out": str(out), "report": str(report), "verdicts": verdicts, "seconds": {}}
 
 
 def reproduce(preset: Preset, out: Path, options: Namespace, *, only: tuple[str, ...] = ()) -> dict[str, Any]:

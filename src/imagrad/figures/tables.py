@@ -19,6 +19,7 @@ _WHITE_TO_BLUE = LinearSegmentedColormap.from_list(
     "white to blue", ["white", "#c6dbef", "#6baed6", "#2171b5", "#08306b"]
 )
 _MOST_CELLS = 400
+_LONG = 5  # letters that fit above a cell
 _DARK = 0.55  # share of the limits from which white text reads better
 
 
@@ -62,6 +63,9 @@ def draw_table_heat(
 def _frame(axes: Axes, rows: Sequence[str], columns: Sequence[str], sides: tuple[str, str]) -> None:
     """Name rows and columns; the first row is at the top."""
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns)
+    if max(len(name) for name in columns) > _LONG:
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, ha="right", rotation_mode="anchor")
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.set_ylabel(sides[0])
     axes.set_xlabel(sides[1])
