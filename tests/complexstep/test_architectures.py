@@ -19,8 +19,9 @@ QUICK = {"conv_batchnorm", "prototypes", "vae"}
 
 
 def table():
-    """Every network; slow where it is none of the quick ones."""
-    return [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in NETWORKS]
+    """Every network, all of its tests in one process, which traces it once; slow where it is none of the quick ones."""
+    speed = {name: [] if name in QUICK else [pytest.mark.slow] for name in NETWORKS}
+    return [pytest.param(name, marks=[pytest.mark.xdist_group(name), *speed[name]]) for name in NETWORKS]
 
 
 @cache
