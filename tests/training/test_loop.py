@@ -7,6 +7,8 @@ from torch import nn
 from imagrad.data.datasets import load_dataset
 from imagrad.errors import InputError, TrainingError
 from imagrad.models.autoencoders import NetworkConfig, build
+from imagrad.reproduce import main_line
+from imagrad.training import loop
 from imagrad.training.config import TrainingConfig
 from imagrad.training.contraction import Contraction
 from imagrad.training.loop import Trainer, generator, threads
@@ -257,3 +259,10 @@ def test_a_contractive_loss_that_is_no_number_names_its_step(jacobian, images):
     order = torch.randperm(110, generator=generator(0, 0, 1)).tolist()
     with pytest.raises(TrainingError, match=rf"became nan at step {order.index(7) // 25 + 1} of epoch 1"):
         list(broken.epochs(images, images, silent))
+
+
+def test_nothing_is_drawn_twice_from_one_generator():
+    """Order, noise, validation noise, figures and draws of a loss: each has a key of its own."""
+    purposes = (loop._ORDER, loop._NOISE, loop._VALIDATION, loop._FIGURES, loop._DRAWS)
+    states = {tuple(generator(0, purpose, 1).get_state().tolist()) for purpose in purposes}
+    assert len(states) == len(purposes) and main_line._FIGURE_NOISE == loop._FIGURES
