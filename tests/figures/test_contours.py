@@ -163,3 +163,5 @@ def test_only_results_can_be_drawn():
 def test_the_colour_bar_says_the_units_of_the_result():
     figure = draw(replace(result(corner()), units="standard deviations per shade"))
     assert figure.axes[-1].get_ylabel().endswith("\n(standard deviations per shade)")
+    figure = draw(replace(result(corner()), units="standard deviations per unit of pixel value"))
+    assert figure.axes[-1].get_ylabel().endswith("\n(standard deviations\nper unit of pixel value)")

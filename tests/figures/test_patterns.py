@@ -30,8 +30,10 @@ def test_images_stand_in_front():
     assert [panel.get_title() for panel in panels[4:8]] == ["", "3", "4", "5"]
 
 
-def test_nothing_but_zeros_is_white():
-    assert draw_patterns(torch.zeros(1, 1, 3, 3)).axes[0].images[0].get_clim() == (-1, 1)
+def test_what_is_never_negative_goes_from_white_to_red():
+    (panel,) = draw_patterns(PATTERNS[1:, :1] ** 2).axes[0].images
+    assert panel.get_clim() == (0, 16) and panel.cmap(0.0)[:3] == pytest.approx([1, 1, 1])
+    assert draw_patterns(torch.zeros(1, 1, 3, 3)).axes[0].images[0].get_clim() == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,14 @@ class SpectrumResult:
 
 def spectrum(
     encoder: Function, images: Images, *, patterns: int = 4, latents: Latents = None, scale: torch.Tensor | None = None,
-    engine: str = "auto", kinks: str = "ad", certify: str = "sample", seed: int = 0, progress: Progress | None = None,
+    engine: str = "auto", kinks: str = "ad", certify: str = "sample", seed: int = 0, batch_size: int | str = "auto",
+    progress: Progress | None = None,
 ) -> SpectrumResult:  # fmt: skip
     """Decompose each image's Jacobian (q, m) into singular values and vectors, in float64.
 
     Parameters
     ----------
-    encoder, images, latents, engine, kinks, certify, seed, progress
+    encoder, images, latents, engine, kinks, certify, seed, batch_size, progress
         As in `imagrad.saliency`, which says what is raised. The sum of the squared singular values of an image is that
         of its map; the certificate is one of the norms of the columns of the very Jacobians.
     patterns
@@ -74,7 +75,7 @@ def spectrum(
     check_choice("certify", certify, CERTIFY)
     if patterns < 0:
         raise InputError(f"`patterns` must not be negative; got {patterns}.")
-    options = Options(Settings(engine, kinks=kinks), latents=latents, progress=progress)
+    options = Options(Settings(engine, kinks=kinks), latents=latents, batch_size=batch_size, progress=progress)
     norms, found = ColumnNorms(options), list[SpectrumResult]()
     for block in blocks_of(encoder, images, options):
         jacobian = jacobian_of(block)

@@ -20,7 +20,7 @@ from imagrad.attribution.results import SaliencyResult
 from imagrad.errors import InputError
 from imagrad.figures.images import show_image
 from imagrad.figures.saving import save_figure
-from imagrad.figures.style import WHITE_TO_RED, house_style
+from imagrad.figures.style import WHITE_TO_RED, house_style, in_brackets
 
 MOST_MAPS = 12
 """A figure of more maps cannot be read; `draw` refuses it."""
@@ -55,7 +55,7 @@ def draw(
         levels = shared_levels(maps)
         figure = _contour_figure(maps, levels, result.images, titles)
         scale = ScalarMappable(BoundaryNorm(levels, WHITE_TO_RED.N), WHITE_TO_RED)
-        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n({result.units})"
+        label = f"saliency {_NORM_SYMBOLS[result.norm]}\n{in_brackets(result.units)}"
         bar = figure.colorbar(scale, ax=figure.axes, label=label, shrink=0.95, ticks=levels[::2], format="%g")
         bar.ax.minorticks_off()
     if path is not None:

@@ -42,7 +42,7 @@ def draw_maps_grid(
     if empty:
         raise InputError(f"there is nothing to draw: no feature of map {empty[0]} was asked for.")
     with house_style():
-        figure, grid = _grid(values, columns)
+        figure, grid = _grid(values, columns, below=0.06 if shared and row_labels and len(titles) <= columns else 0.22)
         common = shared_levels(values)
         for position, axes in enumerate(grid.ravel()):
             if position >= len(values):
@@ -74,13 +74,13 @@ def _columns(count: int, titles: Sequence[str], images: torch.Tensor | None, row
     return columns
 
 
-def _grid(values: NDArray[np.float64], columns: int) -> tuple[Figure, NDArray[Any]]:
+def _grid(values: NDArray[np.float64], columns: int, below: float) -> tuple[Figure, NDArray[Any]]:
     rows = -(-len(values) // columns)
     height, width = values.shape[1:]
     wide = min(6.2 / columns, 1.5)
     high = wide * min(max(height / width, 0.4), 2.5)
     figure = Figure(
-        figsize=(wide * columns + 0.8, (high + 0.22) * rows + 0.1), layout=ConstrainedLayoutEngine(h_pad=0.06)
+        figsize=(wide * columns + 0.8, (high + below) * rows + 0.32 - below), layout=ConstrainedLayoutEngine(h_pad=0.06)
     )
     grid: NDArray[Any] = figure.subplots(rows, columns, squeeze=False)
     return figure, grid

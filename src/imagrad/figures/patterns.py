@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from imagrad.errors import InputError
 from imagrad.figures.images import show_image
-from imagrad.figures.style import BLUE_TO_RED, house_style
+from imagrad.figures.style import BLUE_TO_RED, WHITE_TO_RED, house_style
 
 _MOST_PANELS = 60
 
@@ -25,15 +25,17 @@ def draw_patterns(
 ) -> Figure:  # fmt: skip
     """Draw signed patterns (rows, columns, height, width) or (rows, columns, channels, height, width) as a grid.
 
-    All share one scale, from minus to plus their largest size. Several channels are drawn as their mean. `images`, one
-    a row, stand in front; `titles` are those of the columns, or of all patterns; `label` is that of the colour bar.
+    All share one scale, from minus to plus their largest size; where none is negative, from white to red. Several
+    channels are drawn as their mean. `images`, one a row, stand in front; `titles` are those of the columns, or of all
+    patterns; `label` is that of the colour bar.
     Raises `InputError` where the numbers do not fit, or for more than 60 patterns.
     """
     values = _flat(patterns)
     rows, columns = values.shape[:2]
     _check_counts(rows, columns, images, row_labels, titles)
     largest = float(np.abs(values).max()) or 1.0
-    norm, first = Normalize(-largest, largest), int(images is not None)
+    signed, first = bool((values < 0).any()), int(images is not None)
+    norm, colours = Normalize(-largest if signed else 0, largest), BLUE_TO_RED if signed else WHITE_TO_RED
     wide = min(6.0 / (columns + first), 1.1)
     high = wide * min(max(values.shape[2] / values.shape[3], 0.4), 2.5)
     with house_style():
@@ -44,14 +46,14 @@ def draw_patterns(
                 show_image(grid[row, 0], images[row])
             for column in range(columns):
                 axes = grid[row, column + first]
-                axes.imshow(values[row, column], cmap=BLUE_TO_RED, norm=norm, interpolation="nearest")
+                axes.imshow(values[row, column], cmap=colours, norm=norm, interpolation="nearest")
                 axes.set_xticks([])
                 axes.set_yticks([])
                 if row * columns + column < len(titles):
                     axes.set_title(titles[row * columns + column], pad=3, fontsize=7)
             if row < len(row_labels):
                 grid[row, 0].set_ylabel(row_labels[row], rotation=0, ha="right", va="center")
-        bar = figure.colorbar(ScalarMappable(norm, BLUE_TO_RED), ax=figure.axes, label=label, shrink=0.9, aspect=30)
+        bar = figure.colorbar(ScalarMappable(norm, colours), ax=figure.axes, label=label, shrink=0.9, aspect=30)
         bar.ax.minorticks_off()
     return figure
 

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from imagrad.attribution.spectrum import SpectrumResult
-from imagrad.figures.style import COLOURS, QUIET, house_style
+from imagrad.figures.style import COLOURS, QUIET, house_style, in_brackets
 
 _SINGLE_LINES = 50  # more would be one grey surface: of more images the lines are evenly picked
 
@@ -35,7 +35,7 @@ def _draw_values(axes: Axes, values: NDArray[np.float64], units: str) -> None:
         axes.plot(count, single, color="0.75", lw=0.6, zorder=1, label="" if k else "single images")
     axes.plot(count, np.median(values, axis=0), color=COLOURS[0], lw=1.6, marker="o", ms=2.5, zorder=2, label="median")
     axes.set_xlabel("number of the singular value")
-    axes.set_ylabel(f"singular value\n({units})", fontsize=7)
+    axes.set_ylabel(f"singular value\n{in_brackets(units)}", fontsize=7)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.legend(frameon=False)

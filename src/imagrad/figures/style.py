@@ -20,6 +20,8 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "bl
 QUIET = "0.45"
 """Grey, for what is not a measurement."""
 
+_LABEL = 36  # letters
+
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 8,
@@ -33,6 +35,11 @@ _STYLE = {
 def house_style() -> AbstractContextManager[None]:
     """Set fonts and lines for the figure made inside."""
     return mpl.rc_context(_STYLE)  # type: ignore[arg-type]  # its type lists every name there is
+
+
+def in_brackets(units: str) -> str:
+    """Write units as a label has them; long ones in two lines, as one map is not higher."""
+    return f"({units})" if len(units) <= _LABEL else f"({units})".replace(" per ", "\nper ", 1)
 
 
 def note(across: str, down: str = "center") -> dict[str, Any]:

@@ -19,12 +19,12 @@ OUTPUTS = ("mean", "log-variance")
 
 _UNITS = {
     ("encoder", "mean", "raw"): "code units per unit of pixel value",
-    ("encoder", "mean", "spread"): "standard deviations of the latents per unit of pixel value",
+    ("encoder", "mean", "spread"): "standard deviations per unit of pixel value",
     ("encoder", "log-variance", "raw"): "log-variance per unit of pixel value",
-    ("encoder", "log-variance", "spread"): "standard deviations of the log-variances per unit of pixel value",
+    ("encoder", "log-variance", "spread"): "standard deviations of the log-variance per unit of pixel value",
     ("decoder", "mean", "raw"): "pixel value per unit of the latent",
     ("decoder", "mean", "spread"): "pixel value per standard deviation of the latent",
-    ("end-to-end", "mean", "raw"): "reconstructed per original pixel value",
+    ("end-to-end", "mean", "raw"): "pixel value per unit of pixel value",
 }
 
 
