@@ -118,7 +118,7 @@ def _kilobytes(status: Path, name: str) -> int:
 def surroundings() -> dict[str, str]:
     """Return versions, which imagrad it was that was measured, and the machine."""
     names = ("imagrad", "torch", "numpy", "captum")
-    found = {name: _version(name) for name in names}
+    found = {name: version(name) for name in names}
     threads = f"{torch.get_num_threads()} thread" + ("s" if torch.get_num_threads() > 1 else "")
     return {
         **found,
@@ -128,7 +128,8 @@ def surroundings() -> dict[str, str]:
     }
 
 
-def _version(name: str) -> str:
+def version(name: str) -> str:
+    """Return a package's version, or that it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
