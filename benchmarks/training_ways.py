@@ -104,6 +104,11 @@ def imagrad_loop(problem: Problem) -> Run:
     return run
 
 
+_QUIET: dict[str, Any] = dict.fromkeys(
+    ("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary"), False
+)
+
+
 @way("Lightning Trainer")
 def lightning_trainer(problem: Problem) -> Run:
     """Lightning's Trainer and a DataLoader; no logger, no bar, no checkpoints; only its epochs are timed."""
@@ -111,7 +116,6 @@ def lightning_trainer(problem: Problem) -> Run:
     from lightning.pytorch import Trainer as LightningTrainer
     from torch.utils.data import DataLoader, TensorDataset
 
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     kappa = problem.config.corruption[1]
 
     class Module(LightningModule):
@@ -138,12 +142,11 @@ def lightning_trainer(problem: Problem) -> Run:
 
     module, data = Module(), TensorDataset(problem.images.flatten(1))
 
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+
     def run(epoch: int) -> Epoch:
         loader = DataLoader(data, problem.config.batch_size, sampler=problem.order(epoch).tolist())
-        quiet: dict[str, Any] = dict.fromkeys(
-            ("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary"), False
-        )
-        LightningTrainer(accelerator="cpu", devices=1, max_epochs=1, **quiet).fit(module, loader)
+        LightningTrainer(accelerator="cpu", devices=1, max_epochs=1, **_QUIET).fit(module, loader)
         return Epoch(float(module.total) / problem.steps, module.seconds)
 
     return run
@@ -173,12 +176,7 @@ def jax_scan(problem: Problem) -> Run:
         clean = images[batch]
         corrupted = jnp.clip(clean + config.corruption[1] * jax.random.normal(own, clean.shape), 0, 1)
         loss, gradient = jax.value_and_grad(loss_of)(weights, corrupted, clean)
-        count = count + 1
-        first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
-        second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
-        rate, scale = config.learning_rate / (1 - 0.9**count), 1 / jnp.sqrt(1 - 0.999**count)
-        weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) * scale + 1e-8), weights, first, second)
-        return (weights, first, second, count, key), loss
+        return (*_adam(weights, gradient, first, second, count + 1, config.learning_rate), key), loss
 
     scan = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches), donate_argnums=0)
     nothing = [jax.tree.map(jnp.zeros_like, weights) for _ in range(2)]
@@ -192,6 +190,17 @@ def jax_scan(problem: Problem) -> Run:
         return Epoch(float(losses.mean()), time.process_time() - begin)
 
     return run
+
+
+def _adam(weights: Any, gradient: Any, first: Any, second: Any, count: Any, rate: float) -> tuple[Any, ...]:
+    """Take step number `count` of Adam in JAX; return weights, moments and number."""
+    import jax
+
+    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, first, gradient)
+    second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
+    rate, scale = rate / (1 - 0.9**count), 1 / jax.numpy.sqrt(1 - 0.999**count)
+    weights = jax.tree.map(lambda w, m, v: w - rate * m / (jax.numpy.sqrt(v) * scale + 1e-8), weights, first, second)
+    return weights, first, second, count
 
 
 def installed(problem: Problem) -> Iterator[tuple[str, Run | None]]:
