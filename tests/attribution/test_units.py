@@ -48,6 +48,14 @@ def test_a_mean_that_its_noise_drowns_is_dead_whatever_its_scale():
     assert not spread_of(means).dead.any()
 
 
+def test_a_drawn_latent_is_counted_in_the_deviation_of_its_draws():
+    """Against draws: means of variance 4 with noise of variance 9 around them."""
+    means, noise = 2 * draws(100_000, 1), 3 * torch.randn(100_000, 1, generator=torch.Generator().manual_seed(5))
+    found = spread_of(means, torch.full_like(means, np.log(9.0)))
+    assert found.unit.item() == pytest.approx((means + noise).std().item(), rel=0.02)
+    assert found.weights.item() == pytest.approx(1 / found.unit.item()) and found.scale.item() == found.unit.item()
+
+
 def test_quantiles_of_a_latent_that_is_rarely_on_are_its_extremes():
     codes = torch.zeros(100, 1)
     codes[7] = 4.0

@@ -77,7 +77,9 @@ def test_contraction_is_the_squared_norm_of_the_jacobian(family):
         with torch.no_grad():
             variance = network.encode(images).var(dim=0, correction=0)
             noise = network.log_variance(images).exp().mean(dim=0) if member.name == "variational" else 0.0
-        weights = torch.where(variance > 0.01 * (variance + noise), 1 / variance.sqrt(), 0.0)  # the dead count nothing
+        weights = torch.where(
+            variance > 0.01 * (variance + noise), 1 / (variance + noise).sqrt(), 0.0
+        )  # the dead count nothing
         rows = torch.vmap(torch.func.jacrev(lambda x, net=network: net.encode(x[None])[0]))(images[:4]).flatten(2)
         assert member.contraction == pytest.approx(float(rows.square().sum(dim=(1, 2)).mean()), rel=1e-4)
         scaled = rows * weights[:, None]

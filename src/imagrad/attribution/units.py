@@ -33,22 +33,29 @@ class Spread:
     """Whether it says nothing of the image: constant up to rounding, or drawn from noise that drowns its mean."""
     images: int
     """How many there were."""
+    noise: torch.Tensor
+    """The variance that it is drawn with beside, the mean over the images; 0 where nothing is drawn."""
+
+    @property
+    def unit(self) -> torch.Tensor:
+        """What a latent is counted in: its standard deviation over the images, as drawn where it is drawn."""
+        return torch.sqrt(self.deviation**2 + self.noise)
 
     @property
     def weights(self) -> torch.Tensor:
-        """One over each deviation, 0 for the dead: `saliency(..., latents=spread.weights)` counts in deviations."""
-        return torch.where(self.dead, 0, 1 / torch.where(self.dead, 1, self.deviation))
+        """One over each unit, 0 for the dead: `saliency(..., latents=spread.weights)` counts in these units."""
+        return torch.where(self.dead, 0, 1 / torch.where(self.dead, 1, self.unit))
 
     @property
     def scale(self) -> torch.Tensor:
-        """Each deviation, 0 for the dead: by which derivatives with respect to the latents are multiplied."""
-        return torch.where(self.dead, 0, self.deviation)
+        """Each unit, 0 for the dead: by which derivatives with respect to the latents are multiplied."""
+        return torch.where(self.dead, 0, self.unit)
 
     def most_active(self, count: int) -> list[int]:
         """List the latents with the largest deviations, at most `count`, the dead left out."""
         if count < 1:
             raise InputError(f"at least 1 latent must be asked for; got {count}.")
-        ranked = torch.argsort(self.scale, descending=True, stable=True).tolist()
+        ranked = torch.argsort(self.deviation, descending=True, stable=True).tolist()
         return [latent for latent in ranked if not self.dead[latent]][:count]
 
     def weights_of(self, latents: Sequence[int] | None) -> torch.Tensor:
@@ -63,16 +70,17 @@ class Spread:
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
-        values = {name: getattr(self, name).tolist() for name in ("mean", "deviation", "low", "high")}
+        values = {name: getattr(self, name).tolist() for name in ("mean", "deviation", "low", "high", "noise")}
         return {"images": self.images, **values, "dead": self.dead.nonzero()[:, 0].tolist()}
 
 
 def spread_of(codes: torch.Tensor, log_variances: torch.Tensor | None = None) -> Spread:
     """Measure how far each latent moves over the codes (n, q) of at least 2 images.
 
-    With the `log_variances` (n, q) of a gaussian code, a latent whose mean makes up less than 1 % of the variance that
-    it is drawn with counts as dead: it is noise, whatever its scale (Burda, Grosse and Salakhutdinov 2016 call a latent
-    active where the variance of its mean is above 0.01, of about 1). Raises `EncoderError` for codes of another shape,
+    With the `log_variances` (n, q) of a gaussian code, a latent is counted in the deviation with which it is drawn, so
+    that one whose mean hardly moves against its noise weighs little; where the mean makes up less than 1 % of the
+    variance it is dead (Burda, Grosse and Salakhutdinov 2016 call a latent active where the variance of its mean is
+    above 0.01, of about 1). Raises `EncoderError` for codes of another shape,
     or not finite, and `InputError` for fewer than 2 images.
     """
     for given in (codes,) if log_variances is None else (codes, log_variances):
@@ -86,10 +94,11 @@ def spread_of(codes: torch.Tensor, log_variances: torch.Tensor | None = None) ->
     least, most = values.aminmax(dim=0)
     constant = low == high
     dead = deviation <= _ROUNDING * values.abs().amax(dim=0)
+    noise = torch.zeros_like(deviation)
     if log_variances is not None:
         noise = log_variances.detach().cpu().double().exp().mean(dim=0)
         dead = dead | (deviation**2 < _INFORMATION * (deviation**2 + noise))
     return Spread(
         values.mean(dim=0), deviation, torch.where(constant, least, low), torch.where(constant, most, high), dead,
-        len(codes),
+        len(codes), noise,
     )  # fmt: skip
