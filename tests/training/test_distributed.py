@@ -168,12 +168,10 @@ def weights_of(out):
 @pytest.mark.parametrize(
     "more",
     [
-        [],
-        ["--variant", "sparse-kl", "--lambda", "0.1"],
-        ["--variant", "contractive", "--jacobian", "probes", "--lambda", "0.01"],
-        ["--variant", "variational"],
+        ["--variant", "sparse-kl", "--lambda", "0.1"],  # whose mean is over the whole batch
+        ["--variant", "variational"],  # whose loss draws
     ],
-    ids=["denoising", "sparse-kl", "contractive", "variational"],
+    ids=["sparse-kl", "variational"],
 )
 def test_two_processes_train_what_one_does(more, tmp_path, capsys):
     assert main(train_command(tmp_path / "1", *more)) == 0
@@ -192,11 +190,14 @@ def test_two_processes_train_what_one_does(more, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_resumed_under_torchrun(tmp_path):
+    assert main(train_command(tmp_path / "one")) == 0
     parts, whole = train_command(tmp_path / "parts"), train_command(tmp_path / "whole")
     for arguments in (whole, [*parts, "--epochs", "1"], [*parts, "--resume"]):
         run = launch(arguments)
         assert run.returncode == 0, run.stderr
     assert torch.equal(weights_of(tmp_path / "parts"), weights_of(tmp_path / "whole"))
+    expected = weights_of(tmp_path / "one")
+    assert float((weights_of(tmp_path / "whole") - expected).abs().max() / expected.abs().max()) < 1e-5
     assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
         path.name for path in (tmp_path / "whole").iterdir()
     )
