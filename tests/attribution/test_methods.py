@@ -76,6 +76,7 @@ def test_contract(method):
     assert (np.random.get_state()[1] == numpy_state).all()  # noqa: NPY002
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_many_images_are_explained_as_single_ones(method):
     encoder, images = conv_encoder(), pictures()
@@ -520,6 +521,7 @@ def test_a_missing_captum_says_which_extra(method, monkeypatch):
         imagrad.attribute(conv_encoder(), pictures(), method)
 
 
+@pytest.mark.slow
 def test_methods_are_listed_without_captum():
     code = "from imagrad.attribution.methods import METHODS; print(METHODS.summaries(), 'captum' in sys.modules)"
     out = subprocess.run(

@@ -44,6 +44,7 @@ def matrix_form(network, images):
 # --- the paper's network on real MNIST ---
 
 
+@pytest.mark.slow
 def test_equals_the_literal_loop_on_mnist(mnist_images):
     network = imagrad.load()
     found = imagrad.jacobian(network.encode, mnist_images[:3], dtype=torch.float64)
@@ -522,6 +523,7 @@ def test_what_holds_no_tensor(images):
         imagrad.saliency(lambda x: "code", images)
 
 
+@pytest.mark.slow
 def test_held_inputs_are_passed_on_and_not_perturbed(autoencoder, images):
     scale, which = torch.rand(4, 5) + 0.5, torch.tensor([0, 2, 1, 0])  # one row an image; whole numbers are fine
     table = torch.rand(3, 5)

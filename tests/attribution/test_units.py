@@ -54,6 +54,7 @@ def test_a_drawn_latent_is_counted_in_the_deviation_of_its_draws():
     found = spread_of(means, torch.full_like(means, np.log(9.0)))
     assert found.unit.item() == pytest.approx((means + noise).std().item(), rel=0.02)
     assert found.weights.item() == pytest.approx(1 / found.unit.item()) and found.scale.item() == found.unit.item()
+    assert found.activity.item() == pytest.approx(means.std().item(), rel=1e-4), "noise is no activity"
 
 
 def test_quantiles_of_a_latent_that_is_rarely_on_are_its_extremes():

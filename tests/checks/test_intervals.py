@@ -27,6 +27,7 @@ def test_share_is_wilsons(hits, count):
     assert (found.value, found.low, found.high) == pytest.approx((hits / count, wanted.low, wanted.high), abs=1e-15)
 
 
+@pytest.mark.slow
 def test_bootstrap_holds_the_truth_in_19_of_20_samples():
     """The mean of 50 normal numbers: percentiles come to some 93.5 % for so few."""
     rng, hits = np.random.default_rng(0), 0

@@ -72,6 +72,7 @@ def test_results_are_plain_json_and_survive_a_file(check, spoil, tmp_path):
     assert len(found.arrays) == len(result.arrays)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", CHECKS)
 def test_the_seed_decides(check):
     assert run(check, "shuffled").as_dict() == planted_result(check, "shuffled").as_dict()

@@ -271,6 +271,7 @@ def test_explain_options_reach_the_map(trained, capsys):
     assert torch.equal(imagrad.load_result("e/maps.safetensors").maps, expected.maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -291,6 +292,7 @@ def test_engine_kinks_and_certify_reach_the_map(trained, capsys, arguments, expe
     assert runs.read_json(runs.Path("e/metrics.json"))["kinks"] == result.kinks
 
 
+@pytest.mark.slow
 def test_certify_full_of_explain_and_its_seed(trained, capsys):
     certificates = []
     for seed in ("1", "1", "2"):
@@ -318,11 +320,13 @@ def test_explain_names_the_pictures_of_a_folder(trained, capsys):
     assert code == 0 and [line.split()[0] for line in out.splitlines()[2:4]] == ["a/one.png", "b/two.png"]
 
 
+@pytest.mark.slow
 def test_explain_says_how_many_maps_its_figure_shows(trained, capsys):
     code, out, _ = run(capsys, "explain", str(trained), "--data", "digits:test[:14]")
     assert code == 0 and "note: the figure shows the first 12 of 14 maps; maps.safetensors has all" in out
 
 
+@pytest.mark.slow
 def test_kinks_reach_the_map(trained, capsys):
     shutil.copytree(trained, "tied")
     folder = runs.Path("tied")
@@ -421,6 +425,7 @@ def test_networks_are_looked_at_without_any_option(capsys, command):
     assert found["text"].startswith({"certify": "Certificate: passed.", "preflight": "Preflight: ready"}[command])
 
 
+@pytest.mark.slow
 def test_certify_options_reach_the_certificate(trained, capsys):
     arguments = ["--engine", "transpose", "--norm", "max", "--seed", "3", "--json"]
     code, out, _ = run(capsys, "certify", str(trained), "--data", "digits:test[:3]", *arguments)

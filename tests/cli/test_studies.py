@@ -80,6 +80,7 @@ def test_check_locality_writes_a_run_folder(made, capsys):
     assert out.startswith("locality, saliency: ") and code == (0 if result.passed else 1)
 
 
+@pytest.mark.slow
 def test_check_corruption_that_fails_says_why_and_exits_1(made, capsys):
     arguments = ["check", "corruption", made / "network", "--data", "digits", "--images", "10", "--local-maps", "2"]
     arguments += ["--classifier", made / "classifier-digits", "--corrupted-for-local", "50"]
@@ -137,6 +138,7 @@ def test_compare_ranks_methods(made, capsys):
     assert sorted(path.name for path in (folder / "networks").iterdir()) == ["shuffled"]
 
 
+@pytest.mark.slow
 def test_compare_prints_a_table(made, capsys):
     arguments = ["compare", made / "network", "--data", "digits", "--methods", "saliency", "gradient"]
     code, out, _ = run(capsys, *arguments, "--checks", "locality", "--out", "c")

@@ -45,6 +45,7 @@ def test_the_same_call_traces_once(exports):
     assert len(exports) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

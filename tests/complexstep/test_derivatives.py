@@ -130,6 +130,7 @@ def test_cost_is_in_proportion_to_the_features_asked_for(monkeypatch):
     assert torch.allclose(found[mask], expected_rows()[0].norm(dim=0)[mask.flatten()], rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_subsets_and_weights_of_latents():
     rows = expected_rows()[0]
     for engine in ("forward", "transpose", "complex"):

@@ -194,6 +194,7 @@ NOTES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NOTES)
 def test_what_should_be_known_is_noted(name):
     make, kind = NOTES[name]

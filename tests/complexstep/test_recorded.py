@@ -50,6 +50,7 @@ def test_a_recording_is_made_after_some_uses_only():
     assert recordings(net) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -256,6 +256,7 @@ def test_far_out_nothing_is_nan(engine, function):
     assert torch.allclose(jacobian(function, x, engine=engine).diagonal(), vector(*slopes), rtol=1e-15, atol=1e-300)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_fill_value_has_no_derivative(engine):
     x = vector(1.0, 2.0)
@@ -308,6 +309,7 @@ def test_constants_are_those_of_float64(engine):
     assert float(jacobian(F.hardsigmoid, vector(1.0), engine=engine)) == 1 / 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_slice_to_the_end_is_written(engine):
     """The end is the largest integer, which vmap's slice_scatter cannot take."""
@@ -368,6 +370,7 @@ def test_an_integer_buffer_is_refused():
         jacobian(lambda x: torch.zeros(3, dtype=torch.long).copy_(x) * x, torch.rand(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", ENGINES)
 def test_images_sampled_at_places_that_depend_on_the_input(engine):
     """A spatial transformer: the network turns the image by an angle that it reads off."""

@@ -8,6 +8,7 @@ from imagrad.reproduce.study import Study
 from .tiny import tiny_preset, write_two_classes
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
 def pytest_collection_modifyitems(items):
     """Leave what needs a whole reproduction out of the quick suite, and do each in one process: they take long."""
     for item in items:

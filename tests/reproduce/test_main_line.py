@@ -41,6 +41,7 @@ def test_main_line_explains_the_network_it_is_given(trained, tmp_path):
     assert runs.read_json(trained / "metrics.json") == trained_metrics, "the network's own folder stays as it was"
 
 
+@pytest.mark.slow
 def test_figures_show_what_they_say(trained, tmp_path, monkeypatch):
     drawn = []
 

@@ -236,6 +236,7 @@ EXPECTED = {  # of ReLU(x), ReLU(-x), |x| and max(x, 2x) at 0: by hand
 }
 
 
+@pytest.mark.slow
 def test_one_sided_table():
     table = one_sided_table()
     assert table.functions == tuple(KINKED)

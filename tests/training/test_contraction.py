@@ -154,6 +154,7 @@ def test_a_step_down_its_gradient_makes_it_smaller():
     assert float(contraction(images, drawn()).mean().detach()) < float(before.detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["engine", "probes"])
 def test_a_derivative_that_is_not_finite_gives_nan(how):
     network, images = shared(DEEP["dense"]), some_images()
@@ -277,6 +278,7 @@ def test_auto_takes_the_exact_way_that_is_affordable(config, how):
     assert Contraction(build(config, 0)).how == how
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["engine", "probes"])
 def test_what_is_asked_for_is_taken(how):
     assert Contraction(build(SINGLE["relu"], 0), how).how == how

@@ -51,11 +51,16 @@ class Spread:
         """Each unit, 0 for the dead: by which derivatives with respect to the latents are multiplied."""
         return torch.where(self.dead, 0, self.unit)
 
+    @property
+    def activity(self) -> torch.Tensor:
+        """Each deviation over the images, without noise; 0 for the dead."""
+        return torch.where(self.dead, 0, self.deviation)
+
     def most_active(self, count: int) -> list[int]:
         """List the latents with the largest deviations, at most `count`, the dead left out."""
         if count < 1:
             raise InputError(f"at least 1 latent must be asked for; got {count}.")
-        ranked = torch.argsort(self.deviation, descending=True, stable=True).tolist()
+        ranked = torch.argsort(self.activity, descending=True, stable=True).tolist()
         return [latent for latent in ranked if not self.dead[latent]][:count]
 
     def weights_of(self, latents: Sequence[int] | None) -> torch.Tensor:

@@ -128,7 +128,7 @@ def view_of(options: Namespace, autoencoder: Autoencoder, dataset: Dataset, devi
             )
         return View(part, "raw", options["latents"], None, None, means[0].abs(), per_latent, relu)
     of_code, spread = _spreads(part, means, logs)
-    return View(part, options["units"], options["latents"], spread, of_code, spread.scale, per_latent, relu)
+    return View(part, options["units"], options["latents"], spread, of_code, spread.activity, per_latent, relu)
 
 
 def _check(options: Namespace, latents: int) -> None:
