@@ -81,12 +81,19 @@ def drawn(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-@pytest.mark.parametrize("code", SINGLE)
-def test_closed_form(code):
-    network, images = network_of(SINGLE[code]), some_images()
+STACKED = {  # dense, of several layers: wider and narrower than what is below, with each ending
+    "two": NetworkConfig("dense", SHAPE, (7,), 3, "relu"),
+    "three": NetworkConfig("dense", SHAPE, (9, 6), 4, "sigmoid"),
+    "four": NetworkConfig("dense", SHAPE, (6, 30, 8), 5, "linear"),
+}
+
+
+@pytest.mark.parametrize("kind", [*SINGLE, *STACKED])
+def test_closed_form(kind):
+    network, images = network_of((SINGLE | STACKED)[kind]), some_images()
     contraction = Contraction(network, "closed")
     assert_as_torch_has_it(network, contraction(images, drawn()), images)
-    if code == "relu":  # its slopes are 0 and 1, both
+    if kind in ("relu", "two"):  # its slopes are 0 and 1, both
         assert 0 < float((network.encode(images) > 0).double().mean()) < 1
 
 
@@ -264,14 +271,15 @@ def test_directions_depend_on_the_generator_alone(probed):
         (SINGLE["relu"], "closed"),
         (SINGLE["sigmoid"], "closed"),
         (NetworkConfig("dense", (1, 32, 32), (), 65, "linear"), "closed"),
-        (DEEP["dense"], "engine"),
+        (DEEP["dense"], "closed"),
+        (STACKED["four"], "closed"),
         (DEEP["conv"], "engine"),
         (NetworkConfig("conv", SHAPE, (), 3), "closed"),  # no convolution: a dense layer
         (NetworkConfig("conv", SHAPE, (2,), 3), "engine"),
         (NetworkConfig("dense", SHAPE, (), 3, "gaussian"), "engine"),  # half of the layer is no code
-        (NetworkConfig("dense", (1, 32, 32), (2,), 64), "engine"),  # 2**16 entries
-        (NetworkConfig("dense", (1, 32, 32), (2,), 65), "probes"),
-        (NetworkConfig("dense", (4, 16, 16), (2,), 65), "probes"),
+        (NetworkConfig("conv", (1, 32, 32), (2,), 64), "engine"),  # 2**16 entries
+        (NetworkConfig("conv", (1, 32, 32), (2,), 65), "probes"),
+        (NetworkConfig("conv", (4, 16, 16), (2,), 65), "probes"),
     ],
 )
 def test_auto_takes_the_exact_way_that_is_affordable(config, how):
@@ -284,8 +292,10 @@ def test_what_is_asked_for_is_taken(how):
     assert Contraction(build(SINGLE["relu"], 0), how).how == how
 
 
-@pytest.mark.parametrize("kind", ["dense", "conv"])
-def test_closed_form_of_an_encoder_that_has_none(kind):
-    message = r"that of an encoder of one dense layer \(--network dense --hidden\); .* more\. Take --jacobian engine"
+@pytest.mark.parametrize(
+    ("kind", "is_one"), [("gaussian", r"dense with hidden=\(7,\) and the code gaussian"), ("conv", r"conv with hidden")]
+)
+def test_closed_form_of_an_encoder_that_has_none(kind, is_one):
+    message = rf"an encoder of dense layers whose outputs are all code; this one is {is_one}.* Take --jacobian engine"
     with pytest.raises(InputError, match=message):
         Contraction(build(DEEP[kind], 0), "closed")

@@ -176,7 +176,10 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path, data
         ({"variant": "sparse", "code": "gaussian"}, "a variational autoencoder and no other has a gaussian code"),
         ({"code": "tanh"}, "`code` must be one of relu, linear, sigmoid, gaussian; got 'tanh'"),
         ({"penalty": 0.1}, "`lambda` must be left out for the variant 'denoising', which has no regulariser; got 0.1"),
-        ({"variant": "contractive", "jacobian": "closed"}, "closed form is that of an encoder of one dense layer"),
+        (
+            {"variant": "contractive", "jacobian": "closed", "network": "conv", "hidden": (2,)},
+            "closed form is that of an encoder of dense layers",
+        ),
         ({"network": "conv", "hidden": (2,) * 4}, "8 x 8 pixels can be halved 3 times.*Give at most 3"),
         ({"network": "vgg"}, "unknown network 'vgg'; known: conv, dense"),
     ],

@@ -8,9 +8,10 @@ from statistics import median
 
 import torch
 
-from imagrad.models.autoencoders import NetworkConfig, build
+from imagrad.models.autoencoders import build
 from imagrad.training.config import TrainingConfig
 from imagrad.training.loop import Trainer
+from imagrad.training.run import network_of
 
 _STEPS = 40
 _ROUNDS = 3
@@ -21,10 +22,8 @@ def seconds_per_epoch(config: TrainingConfig, images: torch.Tensor) -> float:
 
     The median of three rounds, after one that is not counted: the first steps build what the others use.
     """
-    channels, height, width = images.shape[1:]
-    network = NetworkConfig(config.network, (channels, height, width), config.hidden, config.latents, config.ending)
     some = images[: _STEPS * config.batch_size]
-    trainer = Trainer(build(network, config.seed), replace(config, epochs=_ROUNDS + 1))
+    trainer = Trainer(build(network_of(config, images), config.seed), replace(config, epochs=_ROUNDS + 1))
     seconds: list[float] = []
     began = time.perf_counter()
     for _ in trainer.epochs(some, some[:1], lambda *news: None):

@@ -75,9 +75,12 @@ class FamilyStudy:
     def study(self, member: str) -> Study:
         """Return the study of one member."""
         return Study(
-            self.preset.preset_of(member), self.out / _slug(member), self.data_dir, self.device, self.workers,
+            self.preset.preset_of(member), self._folder(member), self.data_dir, self.device, self.workers,
             Telling(training=self.telling.training),
         )  # fmt: skip
+
+    def _folder(self, member: str) -> Path:
+        return self.out / _slug(member)
 
     @property
     def steps(self) -> list[str]:
@@ -94,7 +97,7 @@ class FamilyStudy:
             self.study(name).run(self._checks_of(name))
         self._tell(len(self.steps))
         for name in self.preset.members:
-            if not (self.out / _slug(name) / _FOUND).is_file():
+            if not (self._folder(name) / _FOUND).is_file():
                 self._measure(name)
 
     def _tell(self, number: int) -> None:
@@ -147,9 +150,9 @@ class FamilyStudy:
         variances = data.images.flatten(1).var(dim=0)
         quiet = variances < _QUIET * variances.max()
         powers = scaled.double().square().flatten(1).sum(dim=0)
-        runs.write_tensors(self.out / _slug(name) / _MAPS, {"maps": scaled}, {"units": "spread of each latent"})
+        runs.write_tensors(self._folder(name) / _MAPS, {"maps": scaled}, {"units": "spread of each latent"})
         runs.write_json(
-            self.out / _slug(name) / _FOUND,
+            self._folder(name) / _FOUND,
             {
                 "contraction": float(raw.double().square().flatten(1).sum(dim=1).mean()),
                 "contraction_in_spreads": float(scaled.double().square().flatten(1).sum(dim=1).mean()),
@@ -169,7 +172,7 @@ class FamilyStudy:
         return [self._member(name) for name in self.preset.members]
 
     def _member(self, name: str) -> Member:
-        folder, study = self.out / _slug(name), self.study(name)
+        folder, study = self._folder(name), self.study(name)
         if not (folder / _FOUND).is_file():
             raise RunFolderError(f"{folder} is not finished; run imagrad reproduce --preset {self.preset.name} again.")
         trained, tensors = runs.read_json(study.network / runs.METRICS), runs.read_tensors(folder / _MAPS)[0]

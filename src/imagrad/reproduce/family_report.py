@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,8 @@ from imagrad.figures import draw_maps_grid, draw_table_heat, save_png_and_svg
 from imagrad.reproduce import paper
 from imagrad.reproduce.family import FamilyStudy, Member
 from imagrad.reproduce.family_presets import CONTROL
-from imagrad.reproduce.page import Fact, Report, Section, Table, read_picture, render
-from imagrad.reproduce.report import REPORT
+from imagrad.reproduce.page import Report, Section, Table, read_picture, render
+from imagrad.reproduce.report import REPORT, environment_facts
 
 _SHOWN = 4  # maps of single images of each member, beside its mean map
 _VARIANCE = "pixel variance"
@@ -82,6 +83,7 @@ class _Findings:
         )  # fmt: skip
         return Table("What the checks say of the map of each member: verdict and score.", ("member", *names), rows)
 
+    @cached_property
     def alikeness(self) -> tuple[list[str], NDArray[np.float64]]:
         """Compare the mean maps of all members, and the pixel variance of the data: rank correlations."""
         maps = {member.name: pictures(member.mean_map[None])[0] for member in self.members}
@@ -91,7 +93,7 @@ class _Findings:
 
     def answer(self) -> tuple[str, ...]:
         """Say what the regulariser does, in the numbers that were found."""
-        names, table = self.alikeness()
+        names, table = self.alikeness
         noise = table[0, names.index(CONTROL)]
         others = [name for name in names[1:] if name not in (CONTROL, _VARIANCE)]
         told = ", ".join(f"{name} {table[0, names.index(name)]:.2f}" for name in others)
@@ -118,7 +120,7 @@ class _Findings:
 
     def metrics(self) -> dict[str, Any]:
         """Return everything as plain JSON values."""
-        names, table = self.alikeness()
+        names, table = self.alikeness
         return {
             "preset": self.study.preset.name,
             "members": {
@@ -162,7 +164,8 @@ class _Findings:
             Section("How to make this page", (f"imagrad reproduce --preset {preset.name}",), (), "reproduce"),
         )
         title = "The family of autoencoders: what a regulariser does to the map"
-        return Report(title, f"Made by imagrad, preset {preset.name}, on {preset.data}.", (), sections, self._facts())
+        made = f"Made by imagrad, preset {preset.name}, on {preset.data}."
+        return Report(title, made, (), sections, environment_facts(self.study.out))
 
     def _draw(self) -> None:
         """Draw the maps of all members, and how alike they are."""
@@ -171,7 +174,7 @@ class _Findings:
         labels = [member.name for member in self.members]
         drawn = draw_maps_grid(panels, titles, row_labels=labels, shared=False)
         save_png_and_svg(drawn, self.study.out / "figures", "maps")
-        names, table = self.alikeness()
+        names, table = self.alikeness
         heat = draw_table_heat(table, names, names, limits=(min(0.0, float(table.min())), 1.0))
         save_png_and_svg(heat, self.study.out / "figures", "alikeness")
 
@@ -193,14 +196,6 @@ class _Findings:
             rows,
             note=f"{preset.epochs} epochs, batches of 25, layers of {', '.join(map(str, preset.hidden))} units unless "
             f"convolutional, {preset.latents} latents.",
-        )
-
-    def _facts(self) -> tuple[Fact, ...]:
-        environment = runs.read_json(self.study.out / runs.ENVIRONMENT)
-        versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-        return (
-            Fact("machine", environment["machine"]),
-            Fact("versions", f"Python {environment['python']}, {versions}"),
         )
 
 

@@ -52,6 +52,13 @@ def write_report(study: Study) -> Path:
     return study.out / REPORT
 
 
+def environment_facts(out: Path) -> tuple[Fact, ...]:
+    """Say on what the results of a run folder were made."""
+    environment = runs.read_json(out / runs.ENVIRONMENT)
+    versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
+    return Fact("machine", environment["machine"]), Fact("versions", f"Python {environment['python']}, {versions}")
+
+
 @dataclass(frozen=True)
 class _Findings:
     """What a study has found so far; what is missing is left out, and said so."""
@@ -70,6 +77,11 @@ class _Findings:
     @cached_property
     def rows(self) -> list[Row]:
         return self.study.rows()
+
+    @property
+    def has_comparison(self) -> bool:
+        """Whether any method ran; those that did not come last."""
+        return bool(self.rows and self.rows[0].results)
 
     @cached_property
     def claims(self) -> ClaimTable:
@@ -97,7 +109,7 @@ class _Findings:
         tables = {"verdicts": verdict_table(self.checks)}
         if "corruption" in self.checks:
             tables["corruption"] = corruption_table(self.checks["corruption"])
-        if self.rows and self.rows[0].results:
+        if self.has_comparison:
             tables["comparison"] = comparison_table(self.rows)
         return tables
 
@@ -115,7 +127,7 @@ class _Findings:
             self._method(),
             *([self._training()] if self.training else []),
             *(self._check(name) for name in self.checks),
-            *([self._comparison()] if self.rows and self.rows[0].results else []),
+            *([self._comparison()] if self.has_comparison else []),
             self._reproduce(),
         ]
         return Report(
@@ -232,13 +244,7 @@ class _Findings:
 
     def _facts(self) -> tuple[Fact, ...]:
         """Say where the results come from."""
-        environment = runs.read_json(self.study.out / runs.ENVIRONMENT)
-        versions = ", ".join(f"{name} {version}" for name, version in environment["versions"].items())
-        facts = [
-            Fact("machine", environment["machine"]),
-            Fact("versions", f"Python {environment['python']}, {versions}"),
-            Fact("seed", str(self.study.preset.seed)),
-        ]
+        facts = [*environment_facts(self.study.out), Fact("seed", str(self.study.preset.seed))]
         if self.training:
             facts.append(Fact("weights of the autoencoder, sha256", self.training["model_sha256"]))
             facts += [

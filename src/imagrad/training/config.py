@@ -61,7 +61,7 @@ class TrainingConfig:
     target: float = 0.05
     """Of sparse-kl: the mean activation that each latent is drawn to, between 0 and 1."""
     jacobian: str = "auto"
-    """Of a contractive one, how its Jacobian's norm is computed: closed (a single layer), engine (exact, any network),
+    """Of a contractive one, how its Jacobian's norm is computed: closed (dense layers), engine (exact, any network),
     probes (an unbiased estimate), or auto."""
     probes: int = 4
     """Random directions of each image for the estimate."""

@@ -38,12 +38,13 @@ class Contraction:
         config = self.autoencoder.config
         if self.how == "auto":
             entries = config.latents * torch.Size(config.image_shape).numel()
-            exact = "engine" if entries <= _LARGEST_EXACT else "probes"
-            self.how = "closed" if _single_layer(self.autoencoder) is not None else exact
-        if self.how == "closed" and _single_layer(self.autoencoder) is None:
+            affordable = "engine" if entries <= _LARGEST_EXACT else "probes"
+            self.how = "closed" if _is_dense(self.autoencoder) else affordable
+        if self.how == "closed" and not _is_dense(self.autoencoder):
             raise InputError(
-                "the closed form is that of an encoder of one dense layer (--network dense --hidden); this one has "
-                "more. Take --jacobian engine, which is exact for any, or probes."
+                "the closed form is that of an encoder of dense layers whose outputs are all code; this one is "
+                f"{config.network} with hidden={config.hidden} and the code {config.code}. "
+                "Take --jacobian engine, which is exact for any, or probes."
             )
 
     def __call__(self, images: torch.Tensor, draws: torch.Generator, share: Share | None = None) -> torch.Tensor:
@@ -74,17 +75,35 @@ class Contraction:
 
 
 def closed_form(autoencoder: Autoencoder, images: torch.Tensor) -> torch.Tensor:
-    """Return |J|_F**2 of one dense layer g = s(W x + b), image by image: sum_j s'(z_j)**2 sum_i W_ji**2."""
-    layer = _single_layer(autoencoder)
-    assert layer is not None  # seen to before
-    sums = layer(images.flatten(1))
-    if autoencoder.config.code == "relu":
-        slopes = (sums > 0).to(sums)
-    elif autoencoder.config.code == "sigmoid":
-        slopes = torch.sigmoid(sums) * (1 - torch.sigmoid(sums))
-    else:
-        slopes = torch.ones_like(sums)
-    return slopes.square() @ layer.weight.square().sum(dim=1)
+    """Return |J|_F**2 of an encoder of dense layers, image by image: (n,).
+
+    J = D_L W_L ... D_1 W_1 with D_k the slopes of layer k, so with B = D_L W_L ... D_1 it is |B W_1|_F**2 =
+    sum(B W_1 W_1' * B). W_1 W_1' is the same for all images and small, so that no product has as many columns as
+    an image has pixels: far cheaper than J itself. Of one layer it is sum_j s'(z_j)**2 sum_i W_ji**2.
+    """
+    first, *later = (layer for layer in autoencoder.encoder if isinstance(layer, nn.Linear))
+    slopes = _slopes(autoencoder, images)
+    if not later:
+        return slopes[0].square() @ first.weight.square().sum(dim=1)
+    rows = slopes[-1][:, :, None] * later[-1].weight * slopes[-2][:, None]  # (n, q, width of the layer below)
+    for layer, below in zip(later[-2::-1], slopes[-3::-1], strict=True):
+        rows = rows @ layer.weight * below[:, None]
+    return (rows @ (first.weight @ first.weight.T) * rows).sum(dim=(1, 2))
+
+
+def _slopes(autoencoder: Autoencoder, images: torch.Tensor) -> list[torch.Tensor]:
+    """Return the slopes of each dense layer's activation, first layer first: (n, its width) each."""
+    slopes: list[torch.Tensor] = []
+    values = images
+    for layer in autoencoder.encoder:
+        values = layer(values)
+        if isinstance(layer, nn.Linear):
+            slopes.append(torch.ones_like(values))
+        elif isinstance(layer, nn.ReLU):
+            slopes[-1] = (values > 0).to(values)
+        elif isinstance(layer, nn.Sigmoid):
+            slopes[-1] = values * (1 - values)
+    return slopes
 
 
 def estimate(task: Task, probes: int, draws: torch.Generator, share: Share | None = None) -> torch.Tensor:
@@ -99,8 +118,7 @@ def estimate(task: Task, probes: int, draws: torch.Generator, share: Share | Non
     return push(task, signs).square().flatten(2).sum(dim=2).mean(dim=0)
 
 
-def _single_layer(autoencoder: Autoencoder) -> nn.Linear | None:
-    """Return the dense layer of an encoder that has no other, and whose outputs are all code."""
-    linear = [layer for layer in autoencoder.encoder if isinstance(layer, nn.Linear | nn.Conv2d)]
-    is_single = len(linear) == 1 and isinstance(linear[0], nn.Linear) and autoencoder.config.code != "gaussian"
-    return linear[0] if is_single else None  # type: ignore[return-value]  # just looked at
+def _is_dense(autoencoder: Autoencoder) -> bool:
+    """Whether an encoder is dense layers with activations between, and all that it ends in is code."""
+    known = (nn.Flatten, nn.Linear, nn.ReLU, nn.Sigmoid)
+    return autoencoder.config.code != "gaussian" and all(isinstance(layer, known) for layer in autoencoder.encoder)

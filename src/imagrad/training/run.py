@@ -43,8 +43,7 @@ def train(
     cannot be resumed with these settings. Under torchrun all processes call this, and the first alone writes.
     """
     check_config(config)
-    channels, height, width = data.images.shape[1:]
-    network = NetworkConfig(config.network, (channels, height, width), config.hidden, config.latents, config.ending)
+    network = network_of(config, data.images)
     settings = {
         "command": "train",
         "training": config.as_dict(),
@@ -79,6 +78,12 @@ def _begin(out: Path, settings: dict[str, Any], *, resume: bool) -> None:
         runs.create(out, settings)
     together = {"processes": processes()} if processes() > 1 else {}
     runs.write_json(out / runs.ENVIRONMENT, runs.environment() | together)
+
+
+def network_of(config: TrainingConfig, images: torch.Tensor) -> NetworkConfig:
+    """Say which network is trained on images (n, channels, height, width)."""
+    channels, height, width = images.shape[1:]
+    return NetworkConfig(config.network, (channels, height, width), config.hidden, config.latents, config.ending)
 
 
 def check_config(config: TrainingConfig) -> None:
