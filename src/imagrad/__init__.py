@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from imagrad.data.datasets import load_dataset
     from imagrad.errors import ImagradError
     from imagrad.figures import draw
+    from imagrad.models.opening import Network, open_network
     from imagrad.models.parts import part_of
     from imagrad.models.saved import load
 
@@ -32,6 +33,7 @@ __all__ = [
     "Certificate",
     "CheckResult",
     "ImagradError",
+    "Network",
     "Preflight",
     "SaliencyResult",
     "attribute",
@@ -44,6 +46,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_result",
+    "open_network",
     "painted_maps",
     "part_of",
     "preflight",
@@ -58,6 +61,7 @@ _HOMES = {
     "Certificate": "imagrad.complexstep.certificate",
     "CheckResult": "imagrad.checks.verdicts",
     "ImagradError": "imagrad.errors",
+    "Network": "imagrad.models.opening",
     "Preflight": "imagrad.complexstep.preflight",
     "SaliencyResult": "imagrad.attribution.results",
     "attribute": "imagrad.attribution.methods",
@@ -69,6 +73,7 @@ _HOMES = {
     "load": "imagrad.models.saved",
     "load_dataset": "imagrad.data.datasets",
     "load_result": "imagrad.attribution.results",
+    "open_network": "imagrad.models.opening",
     "painted_maps": "imagrad.attribution.latent_maps",
     "part_of": "imagrad.models.parts",
     "preflight": "imagrad.complexstep.preflight",

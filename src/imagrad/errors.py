@@ -7,7 +7,8 @@
     │   ├── UnknownNameError         a name that the registry asked does not hold
     │   ├── SelectionError           a data selection that cannot be read, or that selects nothing
     │   ├── ImageError               images of the wrong shape, type or range
-    │   └── EncoderError             a network that is no function from a batch to a batch of codes
+    │   ├── EncoderError             a network that is no function from a batch to a batch of codes
+    │   └── UntrustedCodeError       a file that would run code when opened, and nobody said that it may
     ├── DataError                    what is on disk (exit code 1)
     │   ├── MissingDataError         a data set or file that is not there and could not be fetched
     │   └── CorruptDataError         a file that is damaged, or not what it says it is
@@ -52,6 +53,10 @@ class ImageError(InputError):
 
 class EncoderError(InputError):
     """A network that is no function from a batch of images to a batch of codes."""
+
+
+class UntrustedCodeError(InputError):
+    """Opening a file would run code that comes with it, and nobody said that it may."""
 
 
 class DataError(ImagradError):

@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command, counted, resolve_device
-from imagrad.cli.networks import SHIPPED, add_network_options, open_images
+from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -20,13 +20,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> dict[str, Any]:
     from imagrad.attribution.saliency import certify
-    from imagrad.models.saved import load
 
     device = resolve_device(options["device"])
-    autoencoder = load(options["model"], device)
-    dataset = open_images(options, autoencoder.config.image_shape)
+    network = open_model(options, device)
+    dataset = open_images(options, network.image_shape)
     certificate = certify(
-        autoencoder.encode,
+        network.encode,
         (images.to(device) for images in dataset.batches()),
         engine=options["engine"],
         kinks=options["kinks"],

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli.conventions import Command, choose_folder, counted, resolve_device
+from imagrad.cli.conventions import Command, choose_folder, counted, resolve_device, say
 from imagrad.cli.latents import View, add_latent_options, recorded, view_of
-from imagrad.cli.networks import SHIPPED, add_network_options, open_images
+from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model
+from imagrad.errors import DerivativeError
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
     from imagrad.attribution.results import SaliencyResult
     from imagrad.cli.latent_figures import Addition
     from imagrad.data.sources import Dataset
+    from imagrad.models.opening import Network
 
 _LISTED = 12
+_LOOKED_AT = 8  # images of the preflight
 _AT_KINKS = {
     "ad": "autograd's choice",
     "right": "that to the right",
@@ -48,17 +51,17 @@ def _run(options: Namespace) -> dict[str, Any]:
     from imagrad import runs
     from imagrad.cli.latent_figures import additions
     from imagrad.figures import MOST_MAPS
-    from imagrad.models.saved import load
 
     device = resolve_device(options["device"])
-    autoencoder = load(options["model"], device)
-    dataset = open_images(options, autoencoder.config.image_shape)
+    network = open_model(options, device)
+    dataset = open_images(options, network.image_shape)
     out = choose_folder(options["out"], "explain")
     runs.refuse_used(out)  # before the work, not after it
-    view = view_of(options, autoencoder, dataset, device)
+    _preflight(network, dataset, device)
+    view = view_of(options, network, dataset, device)
     result = _explain(options, view, dataset, device)
-    added = additions(options, view, autoencoder, result.images, dataset)
-    runs.create(out, _config(options, runs.hash_tensors(autoencoder.state_dict()), result, dataset))
+    added = additions(options, view, network, result.images, dataset)
+    runs.create(out, _config(options, network, result, dataset))
     result.save(out / "maps.safetensors")
     for addition in added:
         addition.save(out)
@@ -75,14 +78,28 @@ def _run(options: Namespace) -> dict[str, Any]:
     }
 
 
-def _config(options: Namespace, model: str, result: SaliencyResult, dataset: Dataset) -> dict[str, Any]:
+def _preflight(network: Network, dataset: Dataset, device: str) -> None:
+    """Look at a network that imagrad did not make; say what is found, raise `DerivativeError` where it is fatal."""
+    if network.autoencoder is not None:
+        return
+    from imagrad.complexstep.preflight import preflight
+
+    found = preflight(network.encode, dataset.images(0, _LOOKED_AT).to(device))
+    if not found.passed:
+        raise DerivativeError(str(found))
+    for finding in found.findings:
+        say(str(finding))
+
+
+def _config(options: Namespace, network: Network, result: SaliencyResult, dataset: Dataset) -> dict[str, Any]:
     """Return what decided the result."""
     from imagrad.models.saved import DEFAULT
 
+    opened = {name: options[name] for name in ("latent", "class") if options[name] is not None}
     read_already = result.images.shape[1:] == dataset.image_shape
     return {
         "command": "explain",
-        "model": {"path": str(options["model"] or DEFAULT.name), "sha256": model},
+        "model": {"path": str(options["model"] or DEFAULT.name), "sha256": network.sha256, **opened},
         "data": {
             "selection": dataset.name,
             "images": len(dataset),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from imagrad.attribution.traversals import Traversal
     from imagrad.cli.latents import View
     from imagrad.data.sources import Dataset
-    from imagrad.models.autoencoders import Autoencoder
+    from imagrad.models.opening import Network
 
 _ROWS = 4  # images in a figure of single latents or patterns
 _PANELS = 40
@@ -40,7 +40,7 @@ class Addition:
 
 
 def additions(
-    options: Namespace, view: View, autoencoder: Autoencoder, points: torch.Tensor, dataset: Dataset
+    options: Namespace, view: View, network: Network, points: torch.Tensor, dataset: Dataset
 ) -> list[Addition]:
     """Compute and draw what was asked for; `points` are what is explained: images, or codes for a decoder."""
     found: list[Addition] = []
@@ -49,7 +49,7 @@ def additions(
     if options["spectrum"]:
         found.append(_spectrum(options, view, points, dataset))
     if options["traversal"] is not None:
-        found.append(_traversal(options["traversal"], view, autoencoder, points, dataset))
+        found.append(_traversal(options["traversal"], view, network, points, dataset))
     return found
 
 
@@ -154,7 +154,7 @@ def _draw_spectrum(found: SpectrumResult, dataset: Dataset, *, paints: bool) -> 
 
 
 def _traversal(
-    count: int, view: View, autoencoder: Autoencoder, points: torch.Tensor, dataset: Dataset
+    count: int, view: View, network: Network, points: torch.Tensor, dataset: Dataset
 ) -> Addition:  # fmt: skip
     import torch
 
@@ -162,9 +162,10 @@ def _traversal(
     from imagrad.figures import draw_traversal
 
     assert view.of_code is not None
+    decode = network.part("decoder").function
     with torch.no_grad():
-        start = points[0] if view.part.takes_codes else autoencoder.encode(points[:1])[0]
-    found = traverse(autoencoder.decode, start, view.of_code, view.most_active(count))
+        start = points[0] if view.part.takes_codes else network.encode(points[:1])[0]
+    found = traverse(decode, start, view.of_code, view.most_active(count))
     numbers: dict[str, Any] = {
         "image": dataset.names[0], "latents": list(found.latents), "values": found.values.tolist()
     }  # fmt: skip

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from imagrad.attribution.results import SaliencyResult
     from imagrad.attribution.units import Spread
     from imagrad.data.sources import Dataset
-    from imagrad.models.autoencoders import Autoencoder
+    from imagrad.models.opening import Network
     from imagrad.models.parts import Part
 
 MOST_LATENTS = 12
@@ -106,19 +106,18 @@ class View:
         return replace(result, maps=maps, units=self.part.label(self.units))
 
 
-def view_of(options: Namespace, autoencoder: Autoencoder, dataset: Dataset, device: str) -> View:
+def view_of(options: Namespace, network: Network, dataset: Dataset, device: str) -> View:
     """Read the options; raise `InputError` for what does not go together, before anything is explained."""
-    from imagrad.models.parts import part_of
-
-    part = part_of(autoencoder, options["part"], options["of"])
+    part = network.part(options["part"], options["of"])
     part.label(options["units"])
-    relu = autoencoder.config.code == "relu"
-    _check(options, autoencoder.config.latents)
+    relu = network.has_relu
+    nothing = _nothing(part, dataset, device)
+    _check(options, len(nothing))
     per_latent = _PAINTED if part.takes_codes and options["per_latent"] is None else options["per_latent"]
     measured = options["units"] == "spread" or options["traversal"] is not None
     if not measured and per_latent is None and options["spread_over"] is None:
-        return View(part, "raw", options["latents"], None, None, _nothing(autoencoder), None, relu)
-    over = dataset if options["spread_over"] is None else _other_images(options, autoencoder)
+        return View(part, "raw", options["latents"], None, None, nothing, None, relu)
+    over = dataset if options["spread_over"] is None else _other_images(options, network)
     means, logs = _codes(part, over, device)
     if len(means) < 2:
         if measured:
@@ -165,22 +164,24 @@ def _codes(part: Part, dataset: Dataset, device: str) -> tuple[torch.Tensor, tor
     means, logs = list[torch.Tensor](), list[torch.Tensor]()
     with torch.no_grad():
         for images in dataset.batches():
-            means.append(part.encode(images.to(device)).cpu())
+            means.append(part.encode(images.to(device)).flatten(1).cpu())
             if part.log_variance is not None:
                 logs.append(part.log_variance(images.to(device)).cpu())
     return torch.cat(means), torch.cat(logs) if logs else None
 
 
-def _other_images(options: Namespace, autoencoder: Autoencoder) -> Dataset:
+def _other_images(options: Namespace, network: Network) -> Dataset:
     other = options.clone()
     other["data"] = options["spread_over"]
-    return open_images(other, autoencoder.config.image_shape)
+    return open_images(other, network.image_shape)
 
 
-def _nothing(autoencoder: Autoencoder) -> torch.Tensor:
+def _nothing(part: Part, dataset: Dataset, device: str) -> torch.Tensor:
+    """Return a zero for each latent: how active they are when nobody asks."""
     import torch
 
-    return torch.zeros(autoencoder.config.latents)
+    with torch.no_grad():
+        return torch.zeros(part.encode(dataset.images(0, 1).to(device))[0].numel())
 
 
 def _chosen_mask(like: torch.Tensor, chosen: Sequence[int]) -> torch.Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli import certify, check, compare, demo, explain, preflight, reproduce, train
+from imagrad.cli import certify, check, compare, demo, explain, layers, preflight, reproduce, train
 from imagrad.cli import list as list_command
 from imagrad.cli.conventions import Command, Group, add_common_options
 from imagrad.errors import ImagradError
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command | Group] = {
     "demo": demo.COMMAND,
     "train": train.COMMAND,
     "explain": explain.COMMAND,
+    "layers": layers.COMMAND,
     "preflight": preflight.COMMAND,
     "certify": certify.COMMAND,
     "check": check.GROUP,

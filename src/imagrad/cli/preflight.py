@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command, counted, resolve_device
-from imagrad.cli.networks import SHIPPED, add_network_options, open_images
+from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
@@ -16,13 +16,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 def _run(options: Namespace) -> dict[str, Any]:
     from imagrad.complexstep.preflight import preflight
-    from imagrad.models.saved import load
 
     device = resolve_device(options["device"])
-    autoencoder = load(options["model"], device)
-    dataset = open_images(options, autoencoder.config.image_shape)
+    network = open_model(options, device)
+    dataset = open_images(options, network.image_shape)
     images = next(iter(dataset.batches())).to(device)
-    found = preflight(autoencoder.encode, images)
+    found = preflight(network.encode, images)
     facts = {"model": str(options["model"] or SHIPPED), "data": dataset.name, "images": len(images)}
     return {**facts, **found.as_dict(), "text": str(found)}
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import add_data_dir_option, add_device_option, add_fields, read_fields, resolve_device, say
+from imagrad.cli.networks import add_model_options, open_model
 from imagrad.training.config import TrainingConfig
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ _OF_TRAINING = tuple(field.name for field in fields(TrainingConfig) if field.nam
 
 def add_study_options(parser: ArgumentParser) -> None:
     """Add what is checked, on which images, and how networks are trained for it."""
-    parser.add_argument(
-        "model", nargs="?", type=str | None, default=None,
-        help="Run folder of the network under check; default: the network that ships with imagrad.",
-    )  # fmt: skip
+    add_model_options(parser)
     parser.add_argument("--data", default="mnist", help="Labelled images: mnist, digits, a folder, an .npz file.")
     parser.add_argument(
         "--networks", type=str | None, default=None,
@@ -52,22 +50,22 @@ def material_of(options: Namespace, out: Path, method: str, *, classify: bool) -
     """Load what is under check; train the classifier when it is needed and none was given."""
     from imagrad.checks.material import Material, by_method
     from imagrad.errors import ImageError
-    from imagrad.models.saved import load
     from imagrad.training.factory import RunFolders
 
     device = resolve_device(options["device"])
-    autoencoder = load(options["model"], device)
+    network = open_model(options, device)
     folder = Path(options["networks"]) if options["networks"] else out / "networks"
     factory = RunFolders(
         training_of(options), folder, options["data_dir"], device, options["workers"], training_told()
     )  # fmt: skip
+    decode = None if network.autoencoder is None else network.autoencoder.decode
     material = Material(
-        options["data"], method, by_method(method), factory, autoencoder.encode, autoencoder.decode,
+        options["data"], method, by_method(method), factory, network.encode, decode,
         seed=options["seed"], data_dir=options["data_dir"], device=device,
     )  # fmt: skip
-    if material.test.image_shape != autoencoder.config.image_shape:
+    if network.image_shape is not None and material.test.image_shape != network.image_shape:
         raise ImageError(
-            f"the network takes images of shape {autoencoder.config.image_shape}; {material.test.name} has "
+            f"the network takes images of shape {network.image_shape}; {material.test.name} has "
             f"{material.test.image_shape}. Name the run folder of a network for these images: "
             f"imagrad train --data {options['data']} makes one."
         )

@@ -1,0 +1,110 @@
+"""Open a network wherever it is, as an encoder: what Python, the command line and the workers of a cluster share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from imagrad.errors import EncoderError, InputError
+from imagrad.models.formats import Opened, format_of
+from imagrad.models.formats.contract import Layer, NetworkSource
+from imagrad.models.inner import UpTo, layers_of
+from imagrad.models.layouts import arranged
+from imagrad.models.parts import Autoencoding, Part, part_of
+
+__all__ = ["Network", "NetworkSource", "open_network"]
+
+Map = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that was opened, in eval mode, on its device."""
+
+    name: str
+    encode: Map
+    """Images (n, channels, height, width) to codes (n, q)."""
+    sha256: str
+    """Of its file, or of its weights."""
+    image_shape: tuple[int, int, int] | None
+    """(channels, height, width) that it takes; None where it does not say."""
+    autoencoder: Autoencoding | None = None
+    """The whole, where the network is the encoder of an autoencoder."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of how it was opened, one sentence each."""
+    listed: tuple[Layer, ...] | None = None
+    """The inner tensors that can be the code, where the file lists them."""
+    _run: nn.Module | None = None
+    """What is run to list the layers of `_whole`: itself, behind a change of layout where it needs one."""
+    _whole: nn.Module | None = None
+
+    def part(self, name: str = "encoder", of: str = "mean") -> Part:
+        """Take a part out of it; of a network that is known as an encoder alone, only that (`part_of` says more)."""
+        if self.autoencoder is not None:
+            return part_of(self.autoencoder, name, of)
+        if (name, of) != ("encoder", "mean"):
+            raise EncoderError(
+                f"{self.name} is known as an encoder alone: it has no {name if name != 'encoder' else of} to explain. "
+                "Decoders and log-variances are those of run folders; --latent makes any inner tensor the code."
+            )
+        return Part("encoder", "mean", self.encode, self.encode, None)
+
+    @property
+    def has_relu(self) -> bool:
+        """Whether the code is known to end in a ReLU, so that a latent can be said to be on."""
+        return getattr(getattr(self.autoencoder, "config", None), "code", None) == "relu"
+
+    def layers(self, images: torch.Tensor | None = None) -> tuple[Layer, ...]:
+        """List the inner tensors that can be the code: those that the file lists, or those of a run on `images`."""
+        if self.listed is not None:
+            return self.listed
+        if images is None:
+            raise InputError("the layers of this network are found by running it; give a batch of images.")
+        assert self._whole is not None and self._run is not None
+        return layers_of(self._whole, images, self._run)
+
+
+def open_network(
+    source: NetworkSource | str | Path | None = None, device: str | torch.device = "cpu", *,
+    latent: str | None = None, class_path: str | None = None, trust: bool = False,
+) -> Network:  # fmt: skip
+    """Open the network of a run folder, a file, or a class path, as an encoder.
+
+    Parameters
+    ----------
+    source
+        Where it is: `imagrad list formats` has the kinds. None: the network that ships with imagrad.
+    latent
+        The inner tensor that is the code, by the path of a module ("fc_mu") or the name of an ONNX tensor.
+    class_path
+        What the weights of a file belong to, "package.module:Encoder", where the file does not say.
+    trust
+        Whether code that comes with the network may run: class paths, pickles, .pt2, TorchScript, Keras files.
+
+    Raises `MissingDataError` when nothing is there, `UntrustedCodeError` where code would run, `CorruptDataError` for a
+    damaged file, `InputError` and `EncoderError` for what is no encoder.
+    """
+    if not isinstance(source, NetworkSource):
+        source = NetworkSource(None if source is None else str(source), latent, class_path, trust)
+    opened = format_of(source).open(source)
+    return _as_encoder(opened, source, device)
+
+
+def _as_encoder(opened: Opened, source: NetworkSource, device: str | torch.device) -> Network:
+    """Cut the network at the latent, arrange what it is given, and bring it to its device."""
+    whole = opened.module.to(device).eval().requires_grad_(False)
+    run, image_shape, note = arranged(whole, opened.input_shape)
+    notes = (*opened.notes, *([note] if note else []))
+    if source.latent is not None and not opened.is_cut:
+        encode, autoencoder = arranged(UpTo(whole, source.latent).eval(), opened.input_shape)[0], None
+    elif opened.autoencoder is not None:
+        encode, autoencoder = opened.autoencoder.encode, opened.autoencoder
+    else:
+        encode, autoencoder = run, None
+    return Network(
+        source.shown, encode, opened.sha256, image_shape, autoencoder, notes, opened.layers, run.eval(), whole
+    )
