@@ -128,6 +128,17 @@ def test_a_run_folder_and_its_weights_alone(images):
     assert shipped.name == "the network that ships with imagrad"
 
 
+def test_a_module_is_left_as_it_is(here, images):
+    """Its mode, and its weights' wish for a gradient."""
+    imagrad.open_network("their_code:Encoder", trust=True)
+    module = sys.modules["their_code"].Encoder().train()
+    network = imagrad.open_network(module, latent="mean")
+    assert torch.equal(network.encode(images), module.mean(module.body(images)))
+    assert module.training and all(p.requires_grad for p in module.parameters()) and network.name == "Encoder"
+    assert network.sha256 == runs.hash_tensors(module.state_dict())
+    assert [layer.name for layer in network.layers(images)][-2:] == ["mean", "out"]
+
+
 # --- exported by torch ---
 
 
@@ -214,7 +225,10 @@ def test_an_estimator_in_a_file(here, rows, images):
 
 
 def test_estimators_that_cannot_be_explained(rows):
-    with pytest.raises(InputError, match=r"MLPRegressor, MinMaxScaler, PCA, Pipeline, StandardScaler can be explained; got LinearRegression"):
+    with pytest.raises(
+        InputError,
+        match=r"MLPRegressor, MinMaxScaler, PCA, Pipeline, StandardScaler can be explained; got LinearRegression",
+    ):
         module_of(LinearRegression())
     with pytest.raises(InputError, match="PCA must be fitted before it is explained"):
         module_of(PCA())
@@ -278,7 +292,9 @@ def test_a_payload_does_not_run_unless_trusted(here, name):
     touched = here / "touched"
     PLANTS[name](here / name, touched)
     touched.unlink(missing_ok=True)  # saving an object may call what it reduces to
-    with pytest.raises(UntrustedCodeError, match=rf"{name}(/weights.safetensors)? is not opened without --trust \(trust=True\): "):
+    with pytest.raises(
+        UntrustedCodeError, match=rf"{name}(/weights.safetensors)? is not opened without --trust \(trust=True\): "
+    ):
         imagrad.open_network(name)
     assert not touched.exists()
     with pytest.raises((InputError, DataError)):  # the file holds no network

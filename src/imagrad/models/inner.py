@@ -24,6 +24,7 @@ class UpTo(nn.Module):
         """Find the module; raise `InputError`, with the names that are near, where there is none."""
         super().__init__()
         self.network = network
+        self.training = network.training  # the network keeps its mode
         self.name = name
         known = {path for path, _ in network.named_modules() if path}
         path, self._output = _split(name.partition(":")[0], known)

@@ -23,6 +23,7 @@ class Arranged(nn.Module):
         """Put `arrange` in front of `network`."""
         super().__init__()
         self.network = network
+        self.training = network.training  # the network keeps its mode
         self._arrange = arrange
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -15,6 +15,7 @@ from imagrad.models.formats.contract import Layer, NetworkSource
 from imagrad.models.inner import UpTo, layers_of
 from imagrad.models.layouts import arranged
 from imagrad.models.parts import Autoencoding, Part, part_of
+from imagrad.runs import hash_tensors
 
 __all__ = ["Network", "NetworkSource", "open_network"]
 
@@ -69,15 +70,16 @@ class Network:
 
 
 def open_network(
-    source: NetworkSource | str | Path | None = None, device: str | torch.device = "cpu", *,
+    source: NetworkSource | nn.Module | str | Path | None = None, device: str | torch.device = "cpu", *,
     latent: str | None = None, class_path: str | None = None, trust: bool = False,
 ) -> Network:  # fmt: skip
-    """Open the network of a run folder, a file, or a class path, as an encoder.
+    """Open the network of a run folder, a file, or a class path, or take a module, as an encoder.
 
     Parameters
     ----------
     source
-        Where it is: `imagrad list formats` has the kinds. None: the network that ships with imagrad.
+        Where it is: `imagrad list formats` has the kinds. None: the network that ships with imagrad. A module is taken
+        as it is: its mode, its device and its weights are left alone.
     latent
         The inner tensor that is the code, by the path of a module ("fc_mu") or the name of an ONNX tensor.
     class_path
@@ -88,23 +90,25 @@ def open_network(
     Raises `MissingDataError` when nothing is there, `UntrustedCodeError` where code would run, `CorruptDataError` for a
     damaged file, `InputError` and `EncoderError` for what is no encoder.
     """
+    if isinstance(source, nn.Module):
+        taken = Opened(source, hash_tensors(source.state_dict()))
+        return _as_encoder(taken, NetworkSource(type(source).__name__, latent))
     if not isinstance(source, NetworkSource):
         source = NetworkSource(None if source is None else str(source), latent, class_path, trust)
     opened = format_of(source).open(source)
-    return _as_encoder(opened, source, device)
+    opened.module.to(device).eval().requires_grad_(False)
+    return _as_encoder(opened, source)
 
 
-def _as_encoder(opened: Opened, source: NetworkSource, device: str | torch.device) -> Network:
-    """Cut the network at the latent, arrange what it is given, and bring it to its device."""
-    whole = opened.module.to(device).eval().requires_grad_(False)
+def _as_encoder(opened: Opened, source: NetworkSource) -> Network:
+    """Cut the network at the latent, and arrange what it is given."""
+    whole = opened.module
     run, image_shape, note = arranged(whole, opened.input_shape)
     notes = (*opened.notes, *([note] if note else []))
     if source.latent is not None and not opened.is_cut:
-        encode, autoencoder = arranged(UpTo(whole, source.latent).eval(), opened.input_shape)[0], None
+        encode, autoencoder = arranged(UpTo(whole, source.latent), opened.input_shape)[0], None
     elif opened.autoencoder is not None:
         encode, autoencoder = opened.autoencoder.encode, opened.autoencoder
     else:
         encode, autoencoder = run, None
-    return Network(
-        source.shown, encode, opened.sha256, image_shape, autoencoder, notes, opened.layers, run.eval(), whole
-    )
+    return Network(source.shown, encode, opened.sha256, image_shape, autoencoder, notes, opened.layers, run, whole)
