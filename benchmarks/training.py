@@ -33,6 +33,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "variational": ("variational", {}),
     "contractive, 4 probes": ("contractive", {"jacobian": "probes"}),
     "contractive, engine": ("contractive", {"jacobian": "engine"}),
+    "contractive, closed form": ("contractive", {"jacobian": "closed"}),
     "denoising, one layer": ("denoising", {"hidden": ()}),
     "contractive, one layer, closed form": ("contractive", {"hidden": (), "jacobian": "closed"}),
 }

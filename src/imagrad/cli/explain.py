@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli.conventions import Command, choose_folder, counted, resolve_device, say
+from imagrad.cli.conventions import Command, choose_folder, counted, resolve_device
+from imagrad.cli.explain_store import AFTER_INTERRUPT, add_store_options, describe_store, is_store, run_store
 from imagrad.cli.latents import View, add_latent_options, recorded, view_of
-from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model
-from imagrad.errors import DerivativeError
+from imagrad.cli.networks import SHIPPED, add_network_options, look_first, open_images, open_model
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from imagrad.models.opening import Network
 
 _LISTED = 12
-_LOOKED_AT = 8  # images of the preflight
 _AT_KINKS = {
     "ad": "autograd's choice",
     "right": "that to the right",
@@ -43,11 +42,18 @@ def _add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--certify", default="sample", help="Recompute entries by other means: sample, full or none.")
     parser.add_argument("--seed", type=int, default=0, help="Of what the certificate samples; the maps draw nothing.")
     parser.add_argument(
-        "--out", type=str | None, default=None, help="Run folder to make; default: runs/explain-001, ..."
-    )
+        "--out", type=str | None, default=None,
+        help="Run folder to make; default: runs/explain-001, ... Or a store for whole data sets, maps.zarr, to make or "
+        "to go on with.",
+    )  # fmt: skip
+    add_store_options(parser)
 
 
 def _run(options: Namespace) -> dict[str, Any]:
+    return run_store(options) if is_store(options) else _run_folder(options)
+
+
+def _run_folder(options: Namespace) -> dict[str, Any]:
     from imagrad import runs
     from imagrad.cli.latent_figures import additions
     from imagrad.figures import MOST_MAPS
@@ -57,7 +63,7 @@ def _run(options: Namespace) -> dict[str, Any]:
     dataset = open_images(options, network.image_shape)
     out = choose_folder(options["out"], "explain")
     runs.refuse_used(out)  # before the work, not after it
-    _preflight(network, dataset, device)
+    look_first(network, dataset, device)
     view = view_of(options, network, dataset, device)
     result = _explain(options, view, dataset, device)
     added = additions(options, view, network, result.images, dataset)
@@ -76,19 +82,6 @@ def _run(options: Namespace) -> dict[str, Any]:
         "figures": figures,
         **({"told": [addition.told for addition in added]} if added else {}),
     }
-
-
-def _preflight(network: Network, dataset: Dataset, device: str) -> None:
-    """Look at a network that imagrad did not make; say what is found, raise `DerivativeError` where it is fatal."""
-    if network.autoencoder is not None:
-        return
-    from imagrad.complexstep.preflight import preflight
-
-    found = preflight(network.encode, dataset.images(0, _LOOKED_AT).to(device))
-    if not found.passed:
-        raise DerivativeError(str(found))
-    for finding in found.findings:
-        say(str(finding))
 
 
 def _config(options: Namespace, network: Network, result: SaliencyResult, dataset: Dataset) -> dict[str, Any]:
@@ -193,6 +186,8 @@ def _draw(result: SaliencyResult, dataset: Dataset, view: View, added: list[Addi
 
 
 def _describe(result: dict[str, Any]) -> str:
+    if "store" in result:
+        return describe_store(result)
     images: list[dict[str, Any]] = result["images"]
     lines = [f"explained {counted(len(images), 'image')} with {result['model']}", *_table(images[:_LISTED])]
     if len(images) > _LISTED:
@@ -236,4 +231,6 @@ def _describe_certificate(certificate: dict[str, Any]) -> str:
     return f"certificate: passed; {entries} entries of the maps were {how}"
 
 
-COMMAND = Command("Draw which pixels the code of each image depends on.", _add_arguments, _run, _describe)
+COMMAND = Command(
+    "Draw which pixels the code of each image depends on.", _add_arguments, _run, _describe, AFTER_INTERRUPT
+)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import add_data_dir_option, add_device_option, say
-from imagrad.errors import InputError
+from imagrad.errors import DataError, DerivativeError, ImageError, InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from imagrad.data.fitting import Fit
     from imagrad.data.sources import Dataset
     from imagrad.models.opening import Network, NetworkSource
 
 SHIPPED = "the network that ships with imagrad"
 
+
+_LOOKED_AT = 8  # images of the preflight
 
 FEW = "digits:test[:8]"
 """What is looked at when no images are given; they are stretched to the network's size."""
@@ -98,7 +102,6 @@ def open_images(options: Namespace, shape: tuple[int, int, int] | None) -> Datas
     """Open the images and see that the network takes them, as far as it says what it takes."""
     from imagrad.data.datasets import load_dataset
     from imagrad.data.sources import shape_text
-    from imagrad.errors import ImageError
 
     fit = fit_of(options, shape)
     dataset = load_dataset(options["data"] or FEW, data_dir=options["data_dir"], fit=fit)
@@ -113,3 +116,34 @@ def open_images(options: Namespace, shape: tuple[int, int, int] | None) -> Datas
             "the digits of MNIST are bright on dark."
         )
     return dataset
+
+
+def look_first(network: Network, dataset: Dataset, device: str) -> None:
+    """Look at a network that imagrad did not make; say what is found, raise `DerivativeError` where it is fatal."""
+    if network.autoencoder is not None:
+        return
+    from imagrad.complexstep.preflight import preflight
+
+    found = preflight(network.encode, _readable(dataset, _LOOKED_AT).to(device))
+    if not found.passed:
+        raise DerivativeError(str(found))
+    for finding in found.findings:
+        say(str(finding))
+
+
+def _readable(dataset: Dataset, count: int) -> torch.Tensor:
+    """Read the first images; where one of them cannot be read, those that can."""
+    import torch
+
+    try:
+        return dataset.images(0, count)
+    except (DataError, ImageError):
+        found = list[torch.Tensor]()
+        for k in range(min(count, len(dataset))):
+            try:
+                found.append(dataset.images(k, k + 1))
+            except (DataError, ImageError):  # told, or raised, where the images are explained
+                continue
+        if not found:
+            raise
+        return torch.cat(found)
