@@ -11,6 +11,8 @@ from imagrad.data import mnist
 from imagrad.data.datasets import load_dataset
 from imagrad.models.autoencoders import NetworkConfig, build
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before anything imports Keras
+
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):

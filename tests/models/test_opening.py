@@ -26,6 +26,7 @@ from imagrad.errors import CorruptDataError, DataError, EncoderError, InputError
 from imagrad.models.autoencoders import NetworkConfig, build
 from imagrad.models.formats import FORMATS, NetworkSource, format_of
 from imagrad.models.formats.scikit import ESTIMATORS, module_of
+from imagrad.models.opening import listed_layers
 
 CODE = """
 from pathlib import Path
@@ -169,6 +170,33 @@ def test_torchscript(here, plain, images, how):
     assert torch.equal(opened.encode(images[:1]), plain(images[:1]))
     assert torch.equal(opened.encode(images[:3]), plain(images[:3]))
     assert imagrad.saliency(opened.encode, images).certificate.passed
+
+
+# --- Keras ---
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # Keras's own
+def test_a_keras_model(here, images):
+    keras = pytest.importorskip("keras")
+    keras.utils.set_random_seed(0)
+    given = keras.Input((8, 8, 1))
+    features = keras.layers.Conv2D(3, 3, activation="relu")(given)
+    features = keras.layers.Flatten()(keras.layers.BatchNormalization()(features))
+    model = keras.Model(given, keras.layers.Dense(4, name="out")(keras.layers.Dense(2, name="mean")(features)))
+    model.save("net.keras")
+    opened = imagrad.open_network("net.keras", trust=True, latent="mean")
+    mean = keras.Model(model.input, model.get_layer("mean").output)
+    expected = mean(images.movedim(1, -1))
+    assert torch.equal(opened.encode(images), expected) and opened.image_shape == (1, 8, 8)
+    assert imagrad.open_network("net.keras", trust=True).encode(images).shape == (4, 4)
+    rows = torch.stack([torch.func.jacrev(lambda x: mean(x[None].movedim(1, -1))[0])(image) for image in images])
+    found = imagrad.saliency(opened.encode, images)
+    assert torch.allclose(found.maps, rows.square().sum(dim=1).sqrt().detach(), rtol=1e-4, atol=1e-6)
+    layers = listed_layers(NetworkSource("net.keras", trust=True))
+    assert [layer.name for layer in layers][-2:] == ["mean", "out"] and layers[-1].shape == (4,)
+    with pytest.raises(InputError, match="'means' is no layer of this Keras model; it has input_layer, conv2d"):
+        imagrad.open_network("net.keras", trust=True, latent="means")
 
 
 # --- scikit-learn ---

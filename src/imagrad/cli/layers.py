@@ -7,7 +7,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import Command, resolve_device
-from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model
+from imagrad.cli.networks import SHIPPED, add_network_options, open_images, open_model, source_of
 
 _ANY = "?"
 
@@ -17,10 +17,12 @@ def _add_arguments(parser: ArgumentParser) -> None:
 
 
 def _run(options: Namespace) -> dict[str, Any]:
+    from imagrad.models.opening import listed_layers
+
     device = resolve_device(options["device"])
-    network = open_model(options, device)
-    layers = network.listed
+    layers = listed_layers(source_of(options))
     if layers is None:
+        network = open_model(options, device)
         layers = network.layers(open_images(options, network.image_shape).images(0, 1).to(device))
     rows = [{"name": layer.name, "kind": layer.kind, "shape": _plain(layer.shape)} for layer in layers]
     return {"model": str(options["model"] or SHIPPED), "layers": rows}

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from imagrad.errors import EncoderError, InputError
+from imagrad.errors import EncoderError
 from imagrad.models.formats import Opened, format_of
 from imagrad.models.formats.contract import Layer, NetworkSource
 from imagrad.models.inner import UpTo, layers_of
@@ -37,8 +37,6 @@ class Network:
     """The whole, where the network is the encoder of an autoencoder."""
     notes: tuple[str, ...] = ()
     """What a user should know of how it was opened, one sentence each."""
-    listed: tuple[Layer, ...] | None = None
-    """The inner tensors that can be the code, where the file lists them."""
     _run: nn.Module | None = None
     """What is run to list the layers of `_whole`: itself, behind a change of layout where it needs one."""
     _whole: nn.Module | None = None
@@ -59,12 +57,8 @@ class Network:
         """Whether the code is known to end in a ReLU, so that a latent can be said to be on."""
         return getattr(getattr(self.autoencoder, "config", None), "code", None) == "relu"
 
-    def layers(self, images: torch.Tensor | None = None) -> tuple[Layer, ...]:
-        """List the inner tensors that can be the code: those that the file lists, or those of a run on `images`."""
-        if self.listed is not None:
-            return self.listed
-        if images is None:
-            raise InputError("the layers of this network are found by running it; give a batch of images.")
+    def layers(self, images: torch.Tensor) -> tuple[Layer, ...]:
+        """List the inner tensors that can be the code, found by running the network on a batch of images."""
         assert self._whole is not None and self._run is not None
         return layers_of(self._whole, images, self._run)
 
@@ -100,6 +94,15 @@ def open_network(
     return _as_encoder(opened, source)
 
 
+def listed_layers(source: NetworkSource) -> tuple[Layer, ...] | None:
+    """List the inner tensors of a file that names them; None where the network has to be run, by `Network.layers`.
+
+    Raises what `open_network` raises.
+    """
+    layers = format_of(source).layers
+    return None if layers is None else layers(source)
+
+
 def _as_encoder(opened: Opened, source: NetworkSource) -> Network:
     """Cut the network at the latent, and arrange what it is given."""
     whole = opened.module
@@ -111,4 +114,4 @@ def _as_encoder(opened: Opened, source: NetworkSource) -> Network:
         encode, autoencoder = opened.autoencoder.encode, opened.autoencoder
     else:
         encode, autoencoder = run, None
-    return Network(source.shown, encode, opened.sha256, image_shape, autoencoder, notes, opened.layers, run, whole)
+    return Network(source.shown, encode, opened.sha256, image_shape, autoencoder, notes, run, whole)

@@ -59,8 +59,6 @@ class Opened:
     """The whole autoencoder, where the network is the encoder of one."""
     is_cut: bool = False
     """Whether `latent` has been seen to already."""
-    layers: tuple[Layer, ...] | None = None
-    """The inner tensors, where the file lists them; None: they are found by running the module."""
     notes: tuple[str, ...] = ()
     """What a user should know, one sentence each."""
 
@@ -75,19 +73,22 @@ class Format:
     open: Callable[[NetworkSource], Opened]
     runs_code: str | None
     """Why opening it runs code that comes with it; None where it does not."""
+    layers: Callable[[NetworkSource], tuple[Layer, ...]] | None = None
+    """Lists the inner tensors from the file alone; None where the network has to be run for that."""
 
 
 FORMATS: Registry[Format] = Registry("format")
 
 
 def register_format(
-    name: str, claims: Callable[[str], bool], runs_code: str | None = None
-) -> Callable[[Callable[[NetworkSource], Opened]], Callable[[NetworkSource], Opened]]:
+    name: str, claims: Callable[[str], bool], runs_code: str | None = None,
+    layers: Callable[[NetworkSource], tuple[Layer, ...]] | None = None,
+) -> Callable[[Callable[[NetworkSource], Opened]], Callable[[NetworkSource], Opened]]:  # fmt: skip
     """Return a decorator that files a function as a format, under the first line of its docstring."""
 
     def add(function: Callable[[NetworkSource], Opened]) -> Callable[[NetworkSource], Opened]:
         summary = (function.__doc__ or "").partition("\n")[0]
-        FORMATS.register(name)(Format(summary, claims, function, runs_code))
+        FORMATS.register(name)(Format(summary, claims, function, runs_code, layers))
         return function
 
     return add

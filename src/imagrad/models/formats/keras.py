@@ -22,28 +22,31 @@ from imagrad.models.formats.contract import (
 _BACKEND = "KERAS_BACKEND"
 
 
+def layers_of_keras(source: NetworkSource) -> tuple[Layer, ...]:
+    """List the layers of a Keras model that give one tensor."""
+    keras = _keras()
+    return tuple(
+        Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]))
+        for layer in _model(keras, source).layers
+        if isinstance(getattr(layer, "output", None), keras.KerasTensor)
+    )
+
+
 @register_format(
-    "keras", has_suffix(".keras", ".h5"),
+    "keras", has_suffix(".keras", ".h5"), layers=layers_of_keras,
     runs_code="Keras rebuilds classes and functions that the file names, and its safe mode has been got round before",
 )  # fmt: skip
 def open_keras(source: NetworkSource) -> Opened:
     """Open a .keras or .h5 file of Keras 3, on its torch backend (needs --trust, and keras installed)."""
-    path = existing(source)
     keras = _keras()
-    try:
-        model = keras.models.load_model(path, safe_mode=True, compile=False)
-    except Exception as error:  # Keras raises much
-        raise CorruptDataError(f"Keras cannot read {path}: {error}") from error
-    layers = tuple(
-        Layer(layer.name, type(layer).__name__, tuple(layer.output.shape[1:]))
-        for layer in model.layers
-        if isinstance(getattr(layer, "output", None), keras.KerasTensor)
-    )
+    model = _model(keras, source)
     if source.latent is not None:
-        model = keras.Model(model.inputs, _output_of(model, source.latent, layers))
-    return Opened(
-        KerasNetwork(model).eval(), hash_file(path), tuple(model.inputs[0].shape[1:]), is_cut=True, layers=layers
-    )
+        known = [layer.name for layer in layers_of_keras(source)]
+        if source.latent not in known:
+            raise InputError(f"`latent` {source.latent!r} is no layer of this Keras model; it has {', '.join(known)}.")
+        model = keras.Model(model.inputs, model.get_layer(source.latent).output)
+    shape = tuple(model.inputs[0].shape[1:])
+    return Opened(KerasNetwork(model).eval(), hash_file(existing(source)), shape, is_cut=True)
 
 
 class KerasNetwork(nn.Module):
@@ -62,13 +65,12 @@ class KerasNetwork(nn.Module):
         return self.model(images, training=False)
 
 
-def _output_of(model: Any, name: str, layers: tuple[Layer, ...]) -> Any:
-    """Return what a layer gives; raise `InputError` for one that is not there."""
-    if name not in {layer.name for layer in layers}:
-        raise InputError(
-            f"`latent` {name!r} is no layer of this Keras model; it has {', '.join(layer.name for layer in layers)}."
-        )
-    return model.get_layer(name).output
+def _model(keras: Any, source: NetworkSource) -> Any:
+    path = existing(source)
+    try:
+        return keras.models.load_model(path, safe_mode=True, compile=False)
+    except Exception as error:  # Keras raises much
+        raise CorruptDataError(f"Keras cannot read {path}: {error}") from error
 
 
 def _keras() -> Any:
