@@ -34,11 +34,12 @@ docs: $(READY)  ## Write what is generated from the code: docs/cli.md and the fi
 	$(BIN)/python docs/make_cli.py > docs/cli.md
 	$(BIN)/python docs/make_step_figure.py
 
-bench: $(READY)  ## Time the engines beside autograd's, and training; see docs/benchmarks.md.
+bench: $(READY)  ## Time the engines beside autograd's, training and data sets; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/derivatives.py
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/dataset.py
 
 clean:  ## Remove what was installed and cached; runs/ stays.
 	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from imagrad.models.opening import Network, open_network
     from imagrad.models.parts import part_of
     from imagrad.models.saved import load
+    from imagrad.store.reading import open_store
+    from imagrad.store.running import explain_dataset
 
 __all__ = [
     "AttributionResult",
@@ -41,12 +43,14 @@ __all__ = [
     "check",
     "complexstep",
     "draw",
+    "explain_dataset",
     "jacobian",
     "latent_maps",
     "load",
     "load_dataset",
     "load_result",
     "open_network",
+    "open_store",
     "painted_maps",
     "part_of",
     "preflight",
@@ -68,12 +72,14 @@ _HOMES = {
     "certify": "imagrad.attribution.saliency",
     "check": "imagrad.checks.checks",
     "draw": "imagrad.figures",
+    "explain_dataset": "imagrad.store.running",
     "jacobian": "imagrad.attribution.saliency",
     "latent_maps": "imagrad.attribution.latent_maps",
     "load": "imagrad.models.saved",
     "load_dataset": "imagrad.data.datasets",
     "load_result": "imagrad.attribution.results",
     "open_network": "imagrad.models.opening",
+    "open_store": "imagrad.store.reading",
     "painted_maps": "imagrad.attribution.latent_maps",
     "part_of": "imagrad.models.parts",
     "preflight": "imagrad.complexstep.preflight",

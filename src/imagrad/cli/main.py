@@ -11,7 +11,7 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli import certify, check, compare, demo, explain, layers, preflight, reproduce, train
+from imagrad.cli import certify, check, compare, demo, explain, layers, preflight, reproduce, summarize, train
 from imagrad.cli import list as list_command
 from imagrad.cli.conventions import Command, Group, add_common_options
 from imagrad.errors import ImagradError
@@ -26,6 +26,7 @@ COMMANDS: dict[str, Command | Group] = {
     "certify": certify.COMMAND,
     "check": check.GROUP,
     "compare": compare.COMMAND,
+    "summarize": summarize.COMMAND,
     "reproduce": reproduce.COMMAND,
     "list": list_command.COMMAND,
 }
