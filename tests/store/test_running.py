@@ -165,6 +165,10 @@ def test_other_pixels_under_the_same_names_are_refused(network, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         explain_dataset(network, str(tmp_path / "images.npy"), tmp_path / "a.zarr", SMALL, progress=stop_after(2, 16))
     np.save(tmp_path / "images.npy", 1 - images)
+    with pytest.raises(RunFolderError, match=r"data: the store has .*images.npy as it was, asked for is .*images.npy"):
+        explain_dataset(network, str(tmp_path / "images.npy"), tmp_path / "a.zarr")
+    images[1] = 1 - images[1]  # none of those that are looked at first
+    np.save(tmp_path / "images.npy", images)
     with pytest.raises(RunFolderError, match="images 0 to 15 have the names, but not the pixels"):
         explain_dataset(network, str(tmp_path / "images.npy"), tmp_path / "a.zarr")
 

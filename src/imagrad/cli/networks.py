@@ -28,7 +28,7 @@ FEW = "digits:test[:8]"
 def add_network_options(parser: ArgumentParser, *, needs_data: bool = True) -> None:
     """Add MODEL and --data with their options; where images need not be given, `FEW` are taken."""
     add_model_options(parser)
-    text = "Images: mnist:test[:3], picture.png, a folder, images.npy, ..."
+    text = "Images: mnist:test[:3], picture.png, a folder, images.npy, *.parquet, images.zarr, ..."
     if needs_data:
         parser.add_argument("--data", required=True, help=text)
     else:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from imagrad.data.sources import Raw, Source
-from imagrad.errors import CorruptDataError, ImageError, SelectionError
+from imagrad.errors import CorruptDataError, ImageError, MissingDataError, SelectionError
 
 _NOT_PLAIN = "a picture must be grey or RGB, without transparency"
 _PLAIN_MODES = {"1", "L", "RGB", "I;16", "I;16B", "I;16L"}
@@ -27,27 +29,61 @@ def load_picture(path: Path) -> Source:
 
 def load_folder(folder: Path) -> Source:
     """All pictures of a folder; if they lie in sub-folders, the names of those are the labels."""
-    everything = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = [path for path in everything if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    files = _files(folder)
     suffixes = picture_suffixes()
     pictures = [path for path in files if path.suffix.lower() in suffixes]
     if not pictures:
         raise SelectionError(
             f"{folder} must hold pictures; it holds {len(files)} files and none is one that Pillow reads."
+            f"{_hint(folder, files)}"
         )
     others = sorted({path.suffix or path.name for path in files if path.suffix.lower() not in suffixes})
     left_out = len(files) - len(pictures)
     notes = (f"left out of {folder}, because no pictures: {left_out} ({', '.join(others)})",) if left_out else ()
-    label_names, labels = _labels(folder, pictures)
-    names = tuple(str(path.relative_to(folder)) for path in pictures)
+    relative = [path.relative_to(folder) for path in pictures]
+    label_names, labels = _labels(folder, relative)
     return Source(
-        len(pictures), lambda indices: [read_picture(pictures[i]) for i in indices], labels, label_names, names, notes
+        len(pictures),
+        lambda indices: [read_picture(pictures[i]) for i in indices],
+        labels,
+        label_names,
+        tuple(path.as_posix() for path in relative),
+        notes,
+        lambda indices: [_size(pictures[i]) for i in indices],
     )
 
 
+def _files(folder: Path) -> list[Path]:
+    """List all files below a folder, but for hidden ones; raise `CorruptDataError` where a folder cannot be listed."""
+
+    def refuse(error: OSError) -> None:
+        raise CorruptDataError(f"cannot look into the folder {error.filename}: {error.strerror}.") from error
+
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent, name) for name in files if not name.startswith(".")]
+    return sorted(found)
+
+
+def _hint(folder: Path, files: list[Path]) -> str:
+    """Say what to write where a folder holds files that can be read, but not as a folder of pictures."""
+    for suffix in (".parquet", ".tar"):
+        if any(path.suffix.lower() == suffix for path in files):
+            return f" Its {suffix} files are read as {folder / f'*{suffix}'}."
+    return ""
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
 def _labels(folder: Path, pictures: list[Path]) -> tuple[tuple[str, ...], NDArray[np.intp] | None]:
-    """Name each picture by the sub-folder it lies in."""
-    parents = [path.relative_to(folder).parts[:-1] for path in pictures]
+    """Name each picture, given by its path below the folder, by the sub-folder it lies in."""
+    parents = [path.parts[:-1] for path in pictures]
     if not any(parents):
         return (), None
     loose = [path.name for path, parent in zip(pictures, parents, strict=True) if not parent]
@@ -57,31 +93,48 @@ def _labels(folder: Path, pictures: list[Path]) -> tuple[tuple[str, ...], NDArra
             f"such as {loose[0]}. Move them into sub-folders, or name one sub-folder."
         )
     names = sorted({parent[0] for parent in parents})
-    return tuple(names), np.array([names.index(parent[0]) for parent in parents], dtype=np.intp)
+    numbers = {name: number for number, name in enumerate(names)}
+    return tuple(names), np.array([numbers[parent[0]] for parent in parents], dtype=np.intp)
 
 
 def read_picture(path: Path) -> Raw:
     """Read one picture as (channels, height, width), turned upright as its camera says.
 
+    Raises `MissingDataError` for a file that is not there (any more), and as `decode_picture`.
+    """
+    try:
+        with path.open("rb") as file:
+            return decode_picture(file, str(path))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingDataError(f"cannot read the picture {path}: there is no such file (any more).") from error
+    except OSError as error:
+        raise CorruptDataError(f"cannot read the picture {path}: {error}") from error
+
+
+def decode_picture(file: BinaryIO, shown: str) -> Raw:
+    """Decode one picture as (channels, height, width), turned upright as its camera says; `shown` is what it is called.
+
     Raises `CorruptDataError` for a damaged file and `ImageError` for a kind of picture that has no single meaning
     as grey or colour (transparency, CMYK, ...).
     """
     try:
-        with Image.open(path) as file:
-            frames = getattr(file, "n_frames", 1)
+        with Image.open(file) as opened:
+            frames = getattr(opened, "n_frames", 1)
             if frames > 1:
-                raise ImageError(f"a picture must be one image; {path} has {frames}. Save the one that is meant.")
-            if "transparency" in file.info and file.mode != "P":
-                raise ImageError(f"{_NOT_PLAIN}; {path}: one of its colours is transparent. Flatten it first.")
-            picture = ImageOps.exif_transpose(file)
+                raise ImageError(f"a picture must be one image; {shown} has {frames}. Save the one that is meant.")
+            if "transparency" in opened.info and opened.mode != "P":
+                raise ImageError(f"{_NOT_PLAIN}; {shown}: one of its colours is transparent. Flatten it first.")
+            picture = ImageOps.exif_transpose(opened)
             picture.load()
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise CorruptDataError(f"cannot read the picture {path}: {error}") from error
-    pixels = np.asarray(_plain(picture, path))
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        raise CorruptDataError(f"cannot read the picture {shown}: {error}") from error
+    pixels = np.asarray(_plain(picture, shown))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def _plain(picture: Image.Image, path: Path) -> Image.Image:
+def _plain(picture: Image.Image, shown: str) -> Image.Image:
     """Return the picture as grey or RGB where that loses nothing."""
     if picture.mode in ("P", "PA"):
         picture = picture.convert("RGBA")
@@ -90,4 +143,4 @@ def _plain(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode in _PLAIN_MODES:
         return picture
     why = "it has transparent pixels" if picture.mode in ("LA", "RGBA") else f"its mode is {picture.mode}"
-    raise ImageError(f"{_NOT_PLAIN}; {path}: {why}. Flatten or convert it first.")
+    raise ImageError(f"{_NOT_PLAIN}; {shown}: {why}. Flatten or convert it first.")

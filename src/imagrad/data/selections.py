@@ -13,10 +13,25 @@ from imagrad.data.sources import Source
 from imagrad.errors import SelectionError
 
 _GRAMMAR = re.compile(
-    r"(?P<base>[^\[\]]+?)(:(?P<split>[A-Za-z]\w*))?(/label=(?P<label>[^\[\]/]+))?(\[(?P<range>[^\[\]]*)\])?"
+    r"(?P<base>[^\[\]]+?)(:(?P<split>[A-Za-z]\w*))?(/image=(?P<image>[^\[\]/]+))?(/labels=(?P<labels>[^\[\]/]+))?"
+    r"(/label=(?P<label>[^\[\]/]+))?(\[(?P<range>[^\[\]]*)\])?"
 )
 _RANGE = re.compile(r"\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*(:\s*(-?\d+)?\s*)?)?")
-EXAMPLES = "mnist:test, mnist:train/label=3, mnist:test[:1000], digits, folder/, images.npy[10:20]"
+_HUB = "hf"  # hf:name is a base, not the split of a base
+EXAMPLES = "mnist:test, mnist:train/label=3, mnist:test[:1000], digits, folder/, images.npy[10:20], shards/*.tar"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns (or arrays) that hold the images and the labels; None: found by their type and the usual names."""
+
+    image: str | None = None
+    labels: str | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether any is asked for."""
+        return self.image is not None or self.labels is not None
 
 
 @dataclass(frozen=True)
@@ -27,6 +42,7 @@ class Selection:
     split: str | None = None
     label: str | None = None
     range: slice = field(default_factory=lambda: slice(None))
+    columns: Columns = field(default_factory=Columns, repr=False)
 
 
 def parse_selection(text: str) -> Selection:
@@ -42,7 +58,11 @@ def parse_selection(text: str) -> Selection:
     match = _GRAMMAR.fullmatch(text)
     if match is None:
         raise SelectionError(f"cannot read the data selection {text!r}; expected something like {EXAMPLES}.")
-    return Selection(match["base"], match["split"], match["label"], _parse_range(match["range"], text))
+    base, split = match["base"], match["split"]
+    if base == _HUB and split is not None:
+        base, split = f"{base}:{split}", None
+    columns = Columns(match["image"], match["labels"])
+    return Selection(base, split, match["label"], _parse_range(match["range"], text), columns)
 
 
 def _parse_range(text: str | None, whole: str) -> slice:

@@ -194,8 +194,9 @@ def differences(stored: Job, asked: Job) -> Iterator[str]:
     yield from _difference("model (sha256)", stored.model_sha256, asked.model_sha256)
     for name in ("latent", "class_path"):
         yield from _difference(name, _said(stored, name), _said(asked, name))
-    is_other = stored.images_sha256 != asked.images_sha256
-    yield from _difference("data", stored.data.selection, asked.data.selection, is_other)
+    if stored.images_sha256 != asked.images_sha256:
+        changed = " as it was" if stored.data.selection == asked.data.selection else ""
+        yield f"data: the store has {stored.data.selection}{changed}, asked for is {asked.data.selection}"
     yield from _difference("number of images", stored.images, asked.images)
     yield from _difference("image shape", stored.shape, asked.shape)
     yield from _difference("fit", stored.data.fit, asked.data.fit)
@@ -206,8 +207,8 @@ def differences(stored: Job, asked: Job) -> Iterator[str]:
         yield from _difference(f"version of {name}", stored.versions[name], asked.versions[name])
 
 
-def _difference(what: str, stored: object, asked: object, differ: bool | None = None) -> Iterator[str]:
-    if stored != asked if differ is None else differ:
+def _difference(what: str, stored: object, asked: object) -> Iterator[str]:
+    if stored != asked:
         yield f"{what}: the store has {stored}, asked for is {asked}"
 
 
@@ -217,7 +218,12 @@ def _said(job: Job, name: str) -> str | None:
 
 
 def identity(dataset: Dataset) -> str:
-    """Return the SHA-256 of the names and labels of the images, in their order."""
+    """Return the SHA-256 of the names and labels of the images, in their order; without names, of a few of them too.
+
+    Of files, not what is in them: a damaged one may be repaired meanwhile.
+    """
+    if not dataset.source.names:
+        return dataset.identity
     labels = [] if dataset.labels is None else dataset.labels.tolist()
     told = [dataset.names, labels, list(dataset.label_names)]
     return hashlib.sha256(repr(told).encode()).hexdigest()
