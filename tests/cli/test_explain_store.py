@@ -39,7 +39,7 @@ def test_maps_are_those_of_saliency_and_the_same_command_goes_on(here, model, ca
     options = ("--codes", "--spectrum", "--latent-maps", "0", "2", "--block-size", "4")
     assert explain(model, *options) == 0
     told = capsys.readouterr().out
-    assert "maps.zarr holds maps of 10 images of 10" in told and "latent_maps: 10 x 2 x 1 x 8 x 8" in told
+    assert "maps.zarr holds maps of 10 of 10 images" in told and "latent_maps: 10 x 2 x 1 x 8 x 8" in told
     found = zarr.open_group("maps.zarr", mode="r")
     network = imagrad.open_network(model)
     images = imagrad.load_dataset("digits:test[:10]").images()
@@ -64,7 +64,7 @@ def test_an_image_that_cannot_be_read(here, model, capsys):
     given = ["explain", model, "--data", "pictures", "--out", "maps.zarr"]
     assert main(given) == 0
     told = capsys.readouterr().out
-    assert "maps.zarr holds maps of 3 images of 4" in told
+    assert "maps.zarr holds maps of 3 of 4 images" in told
     assert "1 image could not be read, and is NaN in the maps" in told and "  0.png: " in told
     assert main([*given, "--strict"]) == 1
     assert "0.png" in capsys.readouterr().err

@@ -93,7 +93,7 @@ def run_store(options: Namespace) -> dict[str, Any]:
         store = explain_dataset(
             source_of(options), data, options["out"], _settings_of(options, device), ways=ways, progress=progress
         )
-    return _found(store, str(options["model"] or SHIPPED))
+    return _found(store, options)
 
 
 def _data_of(options: Namespace, shape: tuple[int, int, int] | None) -> DataSource:
@@ -115,9 +115,9 @@ def _settings_of(options: Namespace, device: str) -> StoreSettings:
     )  # fmt: skip
 
 
-def _found(store: Store, model: str) -> dict[str, Any]:
+def _found(store: Store, options: Namespace) -> dict[str, Any]:
     """Put what is in the store into numbers."""
-    facts = {"store": str(store.path), "model": model, "complete": store.is_complete}
+    facts = {"store": options["out"], "model": str(options["model"] or SHIPPED), "complete": store.is_complete}
     arrays = {name: list(array.shape) for name, array in sorted(store.group.arrays()) if array.ndim > 1}
     return {
         **facts, "images": store.job.images, "done": store.done, "missing": store.missing, "arrays": arrays,
@@ -127,8 +127,9 @@ def _found(store: Store, model: str) -> dict[str, Any]:
 
 def describe_store(result: dict[str, Any]) -> str:
     """Put that into words."""
-    done, missing = counted(result["done"], "image"), result["missing"]
-    lines = [f"{result['store']} holds maps of {done} of {result['images']}, made with {result['model']}"]
+    missing = result["missing"]
+    whole = counted(result["images"], "image")
+    lines = [f"{result['store']} holds maps of {result['done']} of {whole}, made with {result['model']}"]
     lines += [f"  {name}: {' x '.join(map(str, shape))}" for name, shape in result["arrays"].items()]
     for operation, count in result["summary"]["ties"].items():
         lines.append(f"note: {operation} stood exactly at its kink {count} times")

@@ -11,7 +11,7 @@ from imagrad.cli.conventions import Command
 
 _FILLED_BY = (
     "attribution.methods", "complexstep.norms", "complexstep.rules", "data.corruptions", "data.datasets",
-    "checks.checks", "checks.controls", "models.formats", "training.losses",
+    "checks.checks", "checks.controls", "models.formats", "models.onnx", "training.losses",
 )  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def _describe(result: dict[str, Any]) -> str:
 
 
 COMMAND = Command(
-    "List what can be named: corruptions, datasets, fits, formats, methods, networks, norms, rules, variants.",
+    "List what can be named: corruptions, datasets, fits, formats, methods, networks, norms, onnx-operations, rules, ...",
     _add_arguments,
     _run,
     _describe,
