@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -385,7 +386,7 @@ def test_a_picture_that_does_not_fit_says_what_to_do(capsys):
     [
         (["--data", "photo.png", "--fit", "stretch"], 2, "unknown fit 'stretch'; known: crop, pad, resize"),
         (["--data", "digits:test[:1]"], 2, "takes images that are grey 28 x 28; digits:test[:1] is grey 8 x 8"),
-        (["nowhere", "--data", "digits"], 1, "expected a run folder, found nothing at nowhere"),
+        (["nowhere", "--data", "digits"], 1, "there is no network at nowhere: neither a run folder"),
         (["--data", "nan.npy"], 2, "pixels must be finite; image 0 of nan.npy"),
         (["--data", "large.npy"], 2, "pixels must lie in [0, 1]; image 0 of large.npy has 3"),
         (["--data", "digits[:1]", "--fit", "pad", "--norm", "l9"], 2, "unknown norm 'l9'; known: l1, l2, max"),
@@ -448,7 +449,8 @@ def test_a_certificate_that_fails_exits_1(trained, capsys, monkeypatch):
 def test_a_network_that_is_not_ready_exits_1(trained, capsys, monkeypatch):
     network = imagrad.load(trained)
     network.encoder.append(torch.nn.Dropout()).train()
-    monkeypatch.setattr("imagrad.models.saved.load", lambda *_: network)
+    opened = replace(imagrad.open_network(trained), encode=network.encode)
+    monkeypatch.setattr("imagrad.cli.preflight.open_model", lambda *_: opened)
     code, out, err = run(capsys, "preflight", "--data", "digits:test[:2]")
     assert code == 1 and err == "" and "Preflight: cannot be explained as it is" in out
     assert "  problem (train mode): encoder.5 (Dropout) is in train mode; call .eval()." in out
@@ -461,8 +463,8 @@ def test_a_network_that_is_not_ready_exits_1(trained, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["certify", "nowhere"], 1, "expected a run folder, found nothing at nowhere"),
-        (["preflight", "nowhere"], 1, "expected a run folder, found nothing at nowhere"),
+        (["certify", "nowhere"], 1, "there is no network at nowhere: neither a run folder"),
+        (["preflight", "nowhere"], 1, "there is no network at nowhere: neither a run folder"),
         (
             ["certify", "--data", "digits:test[:1]"],
             2,

@@ -43,7 +43,7 @@ def _describe(result: dict[str, Any]) -> str:
 
 
 COMMAND = Command(
-    "List what can be named: corruptions, datasets, fits, formats, methods, networks, norms, onnx-operations, rules, ...",
+    "List what can be named: corruptions, datasets, formats, methods, networks, onnx-operations, rules, ...",
     _add_arguments,
     _run,
     _describe,
