@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from imagrad.complexstep.threads import threads
 from imagrad.data.datasets import load_dataset
 from imagrad.errors import InputError, TrainingError
 from imagrad.models.autoencoders import NetworkConfig, build
@@ -11,7 +12,7 @@ from imagrad.reproduce import main_line
 from imagrad.training import loop
 from imagrad.training.config import TrainingConfig
 from imagrad.training.contraction import Contraction
-from imagrad.training.loop import Trainer, generator, threads
+from imagrad.training.loop import Trainer, generator
 from imagrad.training.losses import VARIANTS
 from imagrad.training.statistics import active_latents, sparseness
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +15,7 @@ from imagrad.attribution.saliency import saliency
 from imagrad.attribution.spectrum import decompose
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.points import Settings
+from imagrad.complexstep.threads import threads
 from imagrad.models.opening import Map
 from imagrad.store.job import StoreSettings
 
@@ -37,7 +37,7 @@ def compute(
 ) -> Computed:
     """Explain images that are on the network's device; raises what `imagrad.saliency` raises."""
     assert settings.batch_size is not None and settings.threads is not None  # resolved when the store was made
-    with _threads(settings.threads):
+    with threads(settings.threads):
         found = saliency(
             encode, images, engine=settings.engine, kinks=settings.kinks, latents=settings.latents, norm=settings.norm,
             dtype=_dtype(settings), seed=seed, batch_size=settings.batch_size, memory_budget=settings.memory_budget,
@@ -75,17 +75,6 @@ def _jacobians(
         norms.add(block, jacobian)
         found.append(keep(jacobian))
     return [_plain(torch.cat(parts)) for parts in zip(*found, strict=True)], norms.certificate(settings.certify, seed)
-
-
-@contextmanager
-def _threads(count: int) -> Generator[None]:
-    """Compute in so many threads: sums are split among them, so that their number shows in the last bits."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _dtype(settings: StoreSettings) -> torch.dtype:

@@ -11,6 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from imagrad import runs
+from imagrad.complexstep.threads import threads
 from imagrad.data.datasets import has_splits, load_dataset
 from imagrad.data.selections import parse_selection
 from imagrad.data.sources import Dataset
@@ -18,7 +19,7 @@ from imagrad.errors import InputError, RunFolderError
 from imagrad.models.classifiers import Classifier, ClassifierShape, build_classifier
 from imagrad.training.checkpoints import restore_epochs, save_epochs
 from imagrad.training.config import ClassifierConfig
-from imagrad.training.loop import check_finite, generator, threads
+from imagrad.training.loop import check_finite, generator
 from imagrad.training.run import Reporter
 
 _ORDER = 4  # the purpose, in a generator's key, of the order of the images

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
+from imagrad.complexstep.threads import threads
 from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.errors import TrainingError
 from imagrad.models.autoencoders import Autoencoder
@@ -142,14 +142,3 @@ def generator(seed: int, purpose: int, epoch: int, device: torch.device | str = 
     """Return a generator that depends on its key alone, not on what was drawn before."""
     state = np.random.SeedSequence([seed, purpose, epoch]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> np.uint64(1)))
-
-
-@contextmanager
-def threads(count: int) -> Generator[None]:
-    """Compute with `count` CPU threads inside the block."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
