@@ -6,7 +6,7 @@ from torch import nn
 
 import imagrad
 from imagrad.errors import EncoderError, InputError
-from imagrad.models.inner import UpTo, layers_of
+from imagrad.models.inner import UpTo, layers_of, up_to
 
 
 class Branched(nn.Module):
@@ -102,7 +102,7 @@ def test_layers_in_order_with_the_names_that_latent_takes(network, rows):
     assert "unused" not in shapes
     with torch.no_grad():
         for layer in layers:
-            found = UpTo(network, layer.name)(rows)
+            found = up_to(network, layer.name)(rows)
             assert tuple(found.shape[1:]) == layer.shape, layer.name
 
 

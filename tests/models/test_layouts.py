@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from imagrad.errors import EncoderError, ImageError
-from imagrad.models.layouts import arranged
+from imagrad.models.layouts import OfOneSize, arranged
 
 
 class Seen(nn.Module):
@@ -54,3 +54,23 @@ def test_what_is_no_image():
     module, _, _ = arranged(Seen(), (91,))
     with pytest.raises(ImageError, match=r"takes 91 numbers an image; images of shape \(3, 6, 5\) have 90"):
         module(IMAGES)
+
+
+class Fixed(nn.Module):
+    """Takes so many images only."""
+
+    def __init__(self, size):
+        super().__init__()
+        self.size = size
+
+    def forward(self, images):
+        assert len(images) == self.size
+        return images.flatten(1).sin(), images.flatten(1).cos()
+
+
+def test_a_network_of_one_batch_size():
+    sines, cosines = OfOneSize(Fixed(1), 1)(IMAGES)
+    assert torch.equal(sines, IMAGES.flatten(1).sin()) and torch.equal(cosines, IMAGES.flatten(1).cos())
+    assert torch.equal(OfOneSize(Fixed(2), 2)(IMAGES)[0], sines)
+    with pytest.raises(ImageError, match=r"exported for batches of 2 images; got 1\. Export it for any number"):
+        OfOneSize(Fixed(2), 2)(IMAGES[:1])

@@ -50,6 +50,13 @@ def narrow():
 def needs(size):
     return Encoder(size)
 
+def fails():
+    raise RuntimeError("no weights today")
+
+def imports_late():
+    import more_code
+    return more_code.made
+
 number = 3
 made = nn.Flatten()
 """
@@ -140,6 +147,13 @@ def test_a_module_is_left_as_it_is(here, images):
     assert [layer.name for layer in network.layers(images)][-2:] == ["mean", "out"]
 
 
+def test_code_that_imports_late(here):
+    """From the current folder, too."""
+    (here / "more_code.py").write_text("from torch import nn\nmade = nn.Flatten()\n")
+    assert isinstance(imagrad.open_network("their_code:imports_late", trust=True).encode, nn.Flatten)
+    sys.modules.pop("more_code")
+
+
 # --- exported by torch ---
 
 
@@ -158,6 +172,28 @@ def test_exported_program(here, plain, images):
     inner = imagrad.open_network("net.pt2", trust=True, latent="2")
     assert torch.equal(inner.encode(images[:3]), plain[:3](images[:3]))
     assert imagrad.saliency(inner.encode, images).certificate.passed
+
+
+def test_exported_for_one_image(here, plain, images):
+    """As torch.export does by default: any number is taken, one after the other, also of an inner tensor."""
+    torch.export.save(torch.export.export(plain, (images[:1],)), "net.pt2")
+    for latent, expected in ((None, plain), ("2", plain[:3])):
+        opened = imagrad.open_network("net.pt2", trust=True, latent=latent)
+        assert torch.allclose(opened.encode(images), expected(images), rtol=1e-5, atol=1e-6)
+        assert imagrad.saliency(opened.encode, images).certificate.passed
+
+
+class Several(nn.Module):
+    def forward(self, images):
+        return {"mean": images.flatten(1).sin(), "more": (images.flatten(1).cos(), 3)}
+
+
+def test_one_of_several_results(images):
+    with pytest.raises(EncoderError, match=r"--latent output.NAME.*it holds: 'mean' \(4, 64\), 'more.0' \(4, 64\)"):
+        imagrad.saliency(imagrad.open_network(Several()).encode, images)
+    network = imagrad.open_network(Several(), latent="output.more.0")
+    assert torch.equal(network.encode(images), images.flatten(1).cos())
+    assert [layer.name for layer in network.layers(images)] == ["output.mean", "output.more.0"]
 
 
 @pytest.mark.parametrize("how", ["script", "trace"])
@@ -371,7 +407,31 @@ def test_kinds_do_not_overlap(theirs):
         (dict(source="their_code:number", trust=True), InputError, "could not be called with no arguments"),
         (dict(source="their_code:needs", trust=True), InputError, "Name a function without arguments"),
         (dict(source="their_code:Path", trust=True), EncoderError, r"must be a torch.nn.Module.*it is a Posix"),
-        (dict(source="weights.pt", class_path="their_code:narrow", trust=True), InputError, "are not those of Encoder"),
+        (
+            dict(source="their_code:fails", trust=True),
+            InputError,
+            "cannot make their_code:fails: .*RuntimeError: no w",
+        ),
+        (
+            dict(source="broken_code:Any", trust=True),
+            InputError,
+            "cannot import broken_code: its code raised Synt",
+        ),
+        (
+            dict(class_path="their_code:Encoder", trust=True),
+            InputError,
+            "--class their_code:Encoder.*no file of weig",
+        ),
+        (
+            dict(source="weights.pt", class_path="their_code:narrow", trust=True),
+            InputError,
+            r"are not those of Encoder: 3 of other shapes \(body.1.weight \(4, 64\) for \(2, 64\), body",
+        ),
+        (
+            dict(source="prefixed.pt", class_path="their_code:Encoder", trust=True),
+            InputError,
+            r"6 missing \(body.1.weight, .*, \.\.\.\); 6 not known to it .*; they are all called model.NAME",
+        ),
         (dict(source="whole.pth", latent="means", trust=True), InputError, "'means' names no module.*near: mean"),
         (dict(source="list.pt", class_path="their_code:Encoder", trust=True), InputError, "must hold a state dict"),
         (dict(source="broken.pt"), UntrustedCodeError, "holds more than tensors, or is damaged"),
@@ -384,6 +444,8 @@ def test_kinds_do_not_overlap(theirs):
 )
 def test_what_cannot_be_opened(theirs, here, source, error, message):
     torch.save([1, 2], "list.pt")
+    torch.save({f"model.{name}": value for name, value in theirs.state_dict().items()}, "prefixed.pt")
+    (here / "broken_code.py").write_text("def f(:")
     for suffix in ("pt", "safetensors", "pt2", "ts", "joblib"):
         (here / f"broken.{suffix}").write_bytes(b"no network at all")
     with pytest.raises(error, match=message):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import xarray
 import zarr
+from torch import nn
 from zarr.storage import _local
 
 from imagrad.data.datasets import load_dataset
@@ -24,6 +25,7 @@ from imagrad.errors import (
     RunFolderError,
     StorageError,
 )
+from imagrad.models.opening import open_network
 from imagrad.store import DataSource, StoreSettings, explain_dataset, open_store
 from imagrad.store.running import Ways
 
@@ -157,6 +159,19 @@ def test_another_network_or_data_set_is_refused_by_name(network, undisturbed, mo
     monkeypatch.setattr("imagrad.store.preparing.versions", lambda: {"imagrad": "0.0.1", "torch": "1.0"})
     with pytest.raises(RunFolderError, match=r"version of torch: the store has 2\..*, asked for is 1\.0"):
         explain_dataset(network, DIGITS, path)
+
+
+def test_another_inner_tensor_or_other_code_of_the_same_weights_is_refused(tmp_path):
+    """Of an object that is here alone, too; and where no name tells them apart, by what the network does."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Tanh(), nn.Linear(4, 4))
+    first = open_network(module, latent="1")
+    explain_dataset(first, "digits:test[:4]", tmp_path / "a.zarr", SMALL)
+    with pytest.raises(RunFolderError, match="latent: the store has 1, asked for is 3"):
+        explain_dataset(open_network(module, latent="3"), "digits:test[:4]", tmp_path / "a.zarr")
+    module[0] = nn.Sequential(nn.Flatten(), nn.Sigmoid())  # the same weights
+    with pytest.raises(RunFolderError, match="network: it gives other codes for an image of noise"):
+        explain_dataset(open_network(module, latent="1"), "digits:test[:4]", tmp_path / "a.zarr")
 
 
 def test_other_pixels_under_the_same_names_are_refused(network, tmp_path):
@@ -358,12 +373,14 @@ def test_settings_that_cannot_be_are_refused(network, tmp_path, wrong, message):
 
 def test_ways_that_exclude_each_other_are_refused(network, tmp_path):
     for ways, message in [
-        (Ways(workers=2), "in this process only"),
         (Ways(workers=-1), "must not be negative"),
         (Ways(2, "tcp://localhost:8786"), "not both"),
     ]:
         with pytest.raises(InputError, match=message):
             explain_dataset(network, DIGITS, tmp_path / "maps.zarr", SMALL, ways=ways)
+    for here in (nn.Flatten(), open_network(nn.Flatten())):
+        with pytest.raises(InputError, match="in this process only"):
+            explain_dataset(here, DIGITS, tmp_path / "maps.zarr", SMALL, ways=Ways(workers=2))
 
 
 def test_a_fit_needs_a_size(tmp_path):

@@ -10,7 +10,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from imagrad.cli.conventions import counted, resolve_device, say
 from imagrad.cli.latents import recorded
-from imagrad.cli.networks import SHIPPED, fit_of, look_first, open_model, source_of
+from imagrad.cli.networks import SHIPPED, fit_of, look_first, open_model
 from imagrad.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ _DEFAULTS = {"workers": 0, "scheduler": None, "strict": False, "retry_missing": 
 
 def add_store_options(parser: ArgumentParser) -> None:
     """Add what is kept in a store, and how its blocks are run."""
-    of_stores = f"With --out ...{SUFFIX}: "
+    of_stores = f"With --out maps{SUFFIX}: "
     parser.add_argument("--codes", action="store_true", help=f"{of_stores}keep the code of each image too.")
     parser.add_argument(
         "--latent-maps", type=int, nargs="+", default=None, help=f"{of_stores}keep the signed maps of these latents."
@@ -51,17 +51,18 @@ def add_store_options(parser: ArgumentParser) -> None:
 
 def is_store(options: Namespace) -> bool:
     """Say whether a store is asked for; raise `InputError` for options that only the other way takes."""
-    if options["out"] is not None and Path(options["out"]).suffix == SUFFIX:
+    if options["out"] is not None and Path(options["out"]).suffix.lower() == SUFFIX:
         others = [name for name in recorded(options) if name != "spectrum"]
         if others:
             raise InputError(
-                f"{_spelt(others)} cannot be kept in a store; with --out ...{SUFFIX} these can: --codes, "
+                f"{_spelt(others)} cannot be kept in a store; with --out maps{SUFFIX} these can: --codes, "
                 "--latent-maps, --spectrum. Leave --out away for the others, on fewer images."
             )
         return True
     given = [name for name, usual in _DEFAULTS.items() if options[name] != usual]
     if given:
-        raise InputError(f"{_spelt(given)} goes with a store: --out maps{SUFFIX}; got --out {options['out']}.")
+        got = "no --out was given" if options["out"] is None else f"got --out {options['out']}"
+        raise InputError(f"{_spelt(given)} goes with a store: --out maps{SUFFIX}; {got}.")
     return False
 
 
@@ -91,7 +92,7 @@ def run_store(options: Namespace) -> dict[str, Any]:
             bar.update(done - bar.n)
 
         store = explain_dataset(
-            source_of(options), data, options["out"], _settings_of(options, device), ways=ways, progress=progress
+            network, data, options["out"], _settings_of(options, device), ways=ways, progress=progress
         )
     return _found(store, options)
 

@@ -119,7 +119,7 @@ def pick(result: Any, output: Output) -> torch.Tensor:
     if not isinstance(found, torch.Tensor):
         raise EncoderError(
             f"a network must return one tensor of codes, (n, q); this one returns a {type(found).__name__}. "
-            f"Pick a tensor of it by `output`; {_offer(result)}"
+            f"Pick a tensor of it by `output` (on the command line, --latent output.NAME); {_offer(result)}"
         )
     return found
 

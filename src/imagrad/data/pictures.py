@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import BinaryIO
 
@@ -118,7 +119,8 @@ def decode_picture(file: BinaryIO, shown: str) -> Raw:
     as grey or colour (transparency, CMYK, ...).
     """
     try:
-        with Image.open(file) as opened:
+        with warnings.catch_warnings(), Image.open(file) as opened:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as many are an error, below
             frames = getattr(opened, "n_frames", 1)
             if frames > 1:
                 raise ImageError(f"a picture must be one image; {shown} has {frames}. Save the one that is meant.")
@@ -128,6 +130,11 @@ def decode_picture(file: BinaryIO, shown: str) -> Raw:
             picture.load()
     except (ImageError, MemoryError):
         raise
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageError(
+            f"a picture may have {limit:,} pixels; {shown} has more. Bring it to a smaller size first."
+        ) from error
     except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
         raise CorruptDataError(f"cannot read the picture {shown}: {error}") from error
     pixels = np.asarray(_plain(picture, shown))

@@ -110,12 +110,17 @@ class Dataset:
 
     def _read(self, chosen: NDArray[np.intp]) -> torch.Tensor | list[torch.Tensor]:
         """Read and fit the images of these numbers: one tensor where the source has one shape, or else one each."""
+        if self.fit.changes_images:  # one by one: pictures may be far larger than what they are fitted to
+            return [self._fitted(self.source.read(chosen[k : k + 1]), chosen[k : k + 1]) for k in range(len(chosen))]
         raw = self.source.read(chosen)
-        if isinstance(raw, np.ndarray) and not self.fit.changes_images:
+        if isinstance(raw, np.ndarray):
             return in_unit_range(raw, self.name, chosen)
-        return [
-            fit_image(in_unit_range(one[None], self.name, chosen[k : k + 1])[0], self.fit) for k, one in enumerate(raw)
-        ]
+        return [in_unit_range(one[None], self.name, chosen[k : k + 1])[0] for k, one in enumerate(raw)]
+
+    def _fitted(self, raw: Iterable[Any], number: NDArray[np.intp]) -> torch.Tensor:
+        """Fit the one image that was read."""
+        (one,) = raw
+        return fit_image(in_unit_range(one[None], self.name, number)[0], self.fit)
 
     @cached_property
     def _first_readable(self) -> tuple[int, torch.Size]:

@@ -36,11 +36,8 @@ def load_zarr(folder: Path, columns: Columns | None = None) -> Source:
     import zarr
 
     columns = columns or Columns()
-    opened = _open(folder)
-    if isinstance(opened, zarr.Array):
-        arrays = {"images": opened}
-    else:
-        arrays = {name: array for name, array in opened.arrays()}
+    opened, arrays = _open(folder)
+    if not isinstance(opened, zarr.Array):
         columns = Columns(columns.image or _only_one(arrays), columns.labels)
     images = _plain(arrays[image_key(arrays, columns, str(folder))], folder)
     key = label_key(arrays, columns, str(folder))
@@ -48,11 +45,13 @@ def load_zarr(folder: Path, columns: Columns | None = None) -> Source:
     return labelled(images.shape[0], _reader(images, folder), labels, str(folder), _notes(images, folder))
 
 
-def _open(folder: Path) -> zarr.Array[Any] | zarr.Group:
+def _open(folder: Path) -> tuple[zarr.Array[Any] | zarr.Group, dict[str, zarr.Array[Any]]]:
+    """Open an array or a group, and the arrays in it."""
     import zarr
 
     try:
-        return zarr.open(folder, mode="r")
+        opened = zarr.open(folder, mode="r")
+        return opened, {"images": opened} if isinstance(opened, zarr.Array) else dict(opened.arrays())
     except Exception as error:  # whatever the metadata make of it: JSON, key, value and type errors
         raise CorruptDataError(f"cannot open {folder} as Zarr ({type(error).__name__}): {error}") from error
 

@@ -12,6 +12,29 @@ from imagrad.complexstep.functions import pick
 from imagrad.errors import EncoderError, InputError
 from imagrad.models.formats.contract import Layer
 
+OUTPUT = "output."
+"""What stands before the name of one of several things that a network returns."""
+
+
+class Picked(nn.Module):
+    """A network of which one of several results counts: by position, key, attribute or a path of these."""
+
+    def __init__(self, network: nn.Module, output: str) -> None:
+        """Wrap a network."""
+        super().__init__()
+        self.network = network
+        self.training = network.training  # the network keeps its mode
+        self._output = output
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Call the network, and return that result; raise `EncoderError`, which lists them, if it is not there."""
+        return pick(self.network(images), self._output)
+
+
+def up_to(network: nn.Module, name: str) -> nn.Module:
+    """Return a network that returns an inner tensor: what one of its modules returns, or "output.1" of what it does."""
+    return Picked(network, name.removeprefix(OUTPUT)) if name.startswith(OUTPUT) else UpTo(network, name)
+
 
 class UpTo(nn.Module):
     """A network that returns what one of its modules returns.
@@ -33,7 +56,7 @@ class UpTo(nn.Module):
             near = difflib.get_close_matches(name, known, n=3, cutoff=0.4) or sorted(known)[:8]
             raise InputError(
                 f"`latent` {name!r} names no module of this network; near: {', '.join(near) or 'it has none'}. "
-                "imagrad layers lists them all."
+                "imagrad layers lists them all. output.0, output.1, ... are the results of a network with several."
             )
         self._path: str = path
         self._call = int(call) if call else None
@@ -86,7 +109,7 @@ def layers_of(network: nn.Module, images: torch.Tensor, run: nn.Module | None = 
     hooks = [module.register_forward_hook(note) for module in paths]
     try:
         with torch.no_grad():
-            (run or network)(images)
+            whole = (run or network)(images)
     except Exception as error:  # whatever the network raises
         raise EncoderError(
             f"the network does not take images of shape {tuple(images.shape)}: {type(error).__name__}: {error}"
@@ -102,6 +125,8 @@ def layers_of(network: nn.Module, images: torch.Tensor, run: nn.Module | None = 
         seen[path] += 1
         name = path if calls[path] == 1 else f"{path}:{number}"
         found += [Layer(inner, type(module).__name__, shape) for inner, shape in _tensors(result, name)]
+    if not isinstance(whole, torch.Tensor):
+        found += [Layer(inner, type(network).__name__, shape) for inner, shape in _tensors(whole, OUTPUT[:-1])]
     return tuple(found)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from imagrad.errors import EncoderError, ImageError
 
@@ -29,6 +31,28 @@ class Arranged(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Arrange the images and call the network."""
         return self.network(self._arrange(images))
+
+
+class OfOneSize(nn.Module):
+    """A network that takes batches of one size only, as programs do that were exported without dynamic shapes."""
+
+    def __init__(self, network: nn.Module, size: int) -> None:
+        """Wrap a network."""
+        super().__init__()
+        self.network = network
+        self.training = network.training  # the network keeps its mode
+        self._size = size
+
+    def forward(self, images: torch.Tensor) -> Any:
+        """Call it, image by image where it takes one; raise `ImageError` for another number of images."""
+        if len(images) == self._size:
+            return self.network(images)
+        if self._size == 1:
+            return torch.vmap(lambda image: tree_map(lambda value: value[0], self.network(image[None])))(images)
+        raise ImageError(
+            f"the network was exported for batches of {self._size} images; got {len(images)}. Export it for any "
+            'number: dynamic_shapes=({0: torch.export.Dim("n")},).'
+        )
 
 
 def arranged(network: nn.Module, shape: Shape | None) -> tuple[nn.Module, tuple[int, int, int] | None, str | None]:

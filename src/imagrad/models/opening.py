@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -12,8 +12,8 @@ from torch import nn
 from imagrad.errors import EncoderError
 from imagrad.models.formats import Opened, format_of
 from imagrad.models.formats.contract import Layer, NetworkSource
-from imagrad.models.inner import UpTo, layers_of
-from imagrad.models.layouts import arranged
+from imagrad.models.inner import layers_of, up_to
+from imagrad.models.layouts import OfOneSize, arranged
 from imagrad.models.parts import Autoencoding, Part, part_of
 from imagrad.runs import hash_tensors
 
@@ -33,6 +33,10 @@ class Network:
     """Of its file, or of its weights."""
     image_shape: tuple[int, int, int] | None
     """(channels, height, width) that it takes; None where it does not say."""
+    source: NetworkSource = field(default_factory=NetworkSource)
+    """Where it came from, and which of its tensors is the code."""
+    is_here_alone: bool = False
+    """Whether it is an object of this process, that no other can open."""
     autoencoder: Autoencoding | None = None
     """The whole, where the network is the encoder of an autoencoder."""
     notes: tuple[str, ...] = ()
@@ -86,7 +90,7 @@ def open_network(
     """
     if isinstance(source, nn.Module):
         taken = Opened(source, hash_tensors(source.state_dict()))
-        return _as_encoder(taken, NetworkSource(type(source).__name__, latent))
+        return replace(_as_encoder(taken, NetworkSource(type(source).__name__, latent)), is_here_alone=True)
     if not isinstance(source, NetworkSource):
         source = NetworkSource(None if source is None else str(source), latent, class_path, trust)
     opened = format_of(source).open(source)
@@ -106,12 +110,19 @@ def listed_layers(source: NetworkSource) -> tuple[Layer, ...] | None:
 def _as_encoder(opened: Opened, source: NetworkSource) -> Network:
     """Cut the network at the latent, and arrange what it is given."""
     whole = opened.module
-    run, image_shape, note = arranged(whole, opened.input_shape)
+    run, image_shape, note = arranged(_of_any_number(whole, opened.batch), opened.input_shape)
     notes = (*opened.notes, *([note] if note else []))
     if source.latent is not None and not opened.is_cut:
-        encode, autoencoder = arranged(UpTo(whole, source.latent), opened.input_shape)[0], None
+        cut = _of_any_number(up_to(whole, source.latent), opened.batch)
+        encode, autoencoder = arranged(cut, opened.input_shape)[0], None
     elif opened.autoencoder is not None:
         encode, autoencoder = opened.autoencoder.encode, opened.autoencoder
     else:
         encode, autoencoder = run, None
-    return Network(source.shown, encode, opened.sha256, image_shape, autoencoder, notes, run, whole)
+    return Network(
+        source.shown, encode, opened.sha256, image_shape, source, False, autoencoder, notes, run, whole
+    )  # fmt: skip
+
+
+def _of_any_number(network: nn.Module, batch: int | None) -> nn.Module:
+    return network if batch is None else OfOneSize(network, batch)

@@ -54,7 +54,9 @@ def explain_block(place: Place, number: int, network: Network | None = None, pro
         read = read_images(found, _names(group, rows), rows.start, job.shape)
         if read.missing and place.strict:
             name, reason = next(iter(read.missing.items()))
-            raise CorruptDataError(f"image {name} cannot be read: {reason}. Without `strict`, it is left out.")
+            raise CorruptDataError(
+                f"image {name} cannot be read: {reason}. Unless all must be there (`strict`, --strict), it is left out."
+            )
         try:
             computed = _computed(opened, read, place, job.settings.seed + number, progress)
         except ImagradError as error:
@@ -107,9 +109,9 @@ def _names(group: zarr.Group, rows: slice) -> NDArray[Any]:
 
 
 @lru_cache(maxsize=1)
-def _opened(source: NetworkSource | None, device: str, sha256: str) -> Network:
+def _opened(source: NetworkSource, device: str, sha256: str) -> Network:
     """Open the network that the store was made with, once for each process."""
-    network = open_network(source or NetworkSource(), device)
+    network = open_network(source, device)
     if network.sha256 != sha256:
         raise RunFolderError(
             f"the network of this store has the sha256 {sha256}; {network.name} has {network.sha256} now. It was "

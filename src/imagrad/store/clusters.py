@@ -18,7 +18,10 @@ _CONNECTING = "10s"
 
 
 def on_workers(count: int, place: Place, blocks: Sequence[int], done: Done) -> None:
-    """Run blocks in so many processes of this machine; raises what `on_scheduler` raises."""
+    """Run blocks in so many processes of this machine; raises what `on_scheduler` raises.
+
+    No client is made the default one: what else the process computes with Dask is left alone.
+    """
     distributed = _distributed()
     threads = str(place.job.settings.threads)
     with (
@@ -26,7 +29,7 @@ def on_workers(count: int, place: Place, blocks: Sequence[int], done: Done) -> N
             n_workers=min(count, len(blocks)), threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0",
             memory_limit=0, silence_logs=logging.ERROR, env={"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads},
         ) as cluster,
-        distributed.Client(cluster) as client,
+        distributed.Client(cluster, set_as_default=False) as client,
     ):  # fmt: skip
         _work(client, place, blocks, done)
 
@@ -39,7 +42,7 @@ def on_scheduler(address: str, place: Place, blocks: Sequence[int], done: Done) 
     """
     distributed = _distributed()
     try:
-        client = distributed.Client(address, timeout=_CONNECTING)
+        client = distributed.Client(address, timeout=_CONNECTING, set_as_default=False)
     except (OSError, ValueError) as error:
         raise ProcessError(
             f"cannot reach a Dask scheduler at {address} ({error}). `dask scheduler` starts one and says its address; "
@@ -53,7 +56,7 @@ def _work(client: Any, place: Place, blocks: Sequence[int], done: Done) -> None:
     """Keep as many blocks under way as the cluster has threads, and some more: its size may change."""
     distributed = _distributed()
     waiting = iter(blocks)
-    under_way = distributed.as_completed()
+    under_way = distributed.as_completed(loop=client.loop)
     count = 0
 
     def submit() -> int:

@@ -25,6 +25,7 @@ _DTYPES = ("float32", "float64")
 _BATCH = 64
 _MOST_IMAGES = 512  # of a block: what a killed process loses
 _BLOCK_BYTES = 2**25  # of the largest array of a block
+_SAME_CODES = 1e-4  # relative
 _BUDGET = 2**28  # bytes of perturbations at once, for each process
 
 Shape = tuple[int, int, int]
@@ -131,8 +132,7 @@ _PINNED = ("batch_size", "block_size", "threads", "memory_budget")
 class Job:
     """All that decides the numbers in a store, and where its network and its images are at present."""
 
-    network: NetworkSource | None
-    """None: a network that is in this process only."""
+    network: NetworkSource
     network_name: str
     data: DataSource
     settings: StoreSettings
@@ -143,6 +143,8 @@ class Job:
     images_sha256: str
     """Of the names and labels of the images; what is in them is hashed block by block, as they are read."""
     versions: Mapping[str, str]
+    probe: tuple[float, ...] = ()
+    """What the codes of two images of noise come to."""
 
     @property
     def block_size(self) -> int:
@@ -161,10 +163,10 @@ class Job:
 
     def as_attributes(self) -> dict[str, Any]:
         """Return it in plain types, as a store keeps it."""
-        where = asdict(self.network or NetworkSource())
+        where = asdict(self.network)
         return {
             "format": FORMAT,
-            "model": {"name": self.network_name, **where, "sha256": self.model_sha256},
+            "model": {"name": self.network_name, **where, "sha256": self.model_sha256, "probe": list(self.probe)},
             "data": {**_plain(self.data), "shape": list(self.shape), "images": self.images,
                      "names_sha256": self.images_sha256},
             "settings": _plain(self.settings),
@@ -186,6 +188,7 @@ def stored_job(attributes: Mapping[str, Any]) -> Job:
         data["images"],
         data["names_sha256"],
         attributes["versions"],
+        tuple(model["probe"]),
     )
 
 
@@ -194,6 +197,8 @@ def differences(stored: Job, asked: Job) -> Iterator[str]:
     yield from _difference("model (sha256)", stored.model_sha256, asked.model_sha256)
     for name in ("latent", "class_path"):
         yield from _difference(name, _said(stored, name), _said(asked, name))
+    if not _same_probe(stored.probe, asked.probe):
+        yield "network: it gives other codes for an image of noise than when the store was begun; its code has changed"
     if stored.images_sha256 != asked.images_sha256:
         changed = " as it was" if stored.data.selection == asked.data.selection else ""
         yield f"data: the store has {stored.data.selection}{changed}, asked for is {asked.data.selection}"
@@ -212,9 +217,15 @@ def _difference(what: str, stored: object, asked: object) -> Iterator[str]:
         yield f"{what}: the store has {stored}, asked for is {asked}"
 
 
+def _same_probe(stored: tuple[float, ...], asked: tuple[float, ...]) -> bool:
+    """Whether two networks do the same, to rounding; kernels of another processor may round otherwise."""
+    size = max(abs(value) for value in stored)
+    return all(abs(one - other) <= _SAME_CODES * size for one, other in zip(stored, asked, strict=True))
+
+
 def _said(job: Job, name: str) -> str | None:
     """Return what was said of the network beside where it is."""
-    return None if job.network is None else getattr(job.network, name)
+    return getattr(job.network, name)
 
 
 def identity(dataset: Dataset) -> str:

@@ -12,18 +12,17 @@ import torch
 from imagrad.attribution.encoders import plain_codes
 from imagrad.complexstep.norms import select
 from imagrad.errors import RunFolderError
-from imagrad.models.opening import Network, NetworkSource
+from imagrad.models.opening import Network
 from imagrad.store.images import Images, example, open_images, read_images
 from imagrad.store.job import DataSource, Job, Shape, StoreSettings, differences, identity, versions
 from imagrad.store.layout import create, kept_arrays
 from imagrad.store.reading import Store, open_store
 
 _TOLD = 3  # names
+_PROBES = 4
 
 
-def prepare(
-    path: Path, network: Network, source: NetworkSource | None, data: DataSource, settings: StoreSettings
-) -> None:
+def prepare(path: Path, network: Network, data: DataSource, settings: StoreSettings) -> None:
     """Make the store where there is none; else see that the one that is there is of the same job.
 
     Raises `RunFolderError`, with the differences named, where it is not.
@@ -32,15 +31,30 @@ def prepare(
     shape = network.image_shape or data.shape or (stored.job.shape if stored else None)
     images = open_images(data, shape)
     job = Job(
-        source, network.name, data, settings, network.sha256, shape or (0, 0, 0), len(images.dataset),
+        network.source, network.name, data, settings, network.sha256, shape or (0, 0, 0), len(images.dataset),
         identity(images.dataset), versions(),
     )  # fmt: skip
     if stored is None:
         first = example(images.dataset, shape)
         channels, height, width = first.shape[1:]
-        _make(path, network, replace(job, shape=(channels, height, width)), images, first)
+        probe = probe_of(network, (channels, height, width), settings.device)
+        _make(path, network, replace(job, shape=(channels, height, width), probe=probe), images, first)
     else:
+        if shape is not None:
+            job = replace(job, probe=probe_of(network, shape, settings.device))
         _refuse_another(stored, replace(job, settings=settings.completed_by(stored.job.settings)), images)
+
+
+def probe_of(network: Network, shape: Shape, device: str) -> tuple[float, ...]:
+    """Return some numbers that the codes of two images of noise come to: they tell a network from another.
+
+    The code behind a class path may change while the weights stay, and then their hash does not.
+    """
+    noise = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0)).to(device)
+    with torch.no_grad():
+        codes = plain_codes(network.encode, noise, (), None).flatten().double().cpu()
+    directions = torch.randn(_PROBES, len(codes), generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return tuple((directions @ codes).tolist())
 
 
 def _make(path: Path, network: Network, job: Job, images: Images, first: torch.Tensor) -> None:

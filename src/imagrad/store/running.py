@@ -11,7 +11,9 @@ from pathlib import Path
 
 from torch import nn
 
-from imagrad import runs
+from imagrad.data.datasets import DATASETS, is_there
+from imagrad.data.huggingface import HUB
+from imagrad.data.selections import parse_selection
 from imagrad.errors import InputError, ProcessError, RunFolderError
 from imagrad.models.opening import Network, NetworkSource, open_network
 from imagrad.store.blocks import Place, explain_block
@@ -51,8 +53,8 @@ def explain_dataset(
     Parameters
     ----------
     network
-        Where it is, as a path or a `NetworkSource` (None: the one that ships with imagrad); or a module or a
-        `Network` that is in this process, which other processes cannot open.
+        Where it is, as a path or a `NetworkSource` (None: the one that ships with imagrad), or what `open_network`
+        returned; or a module, which is in this process only, where other processes cannot open it.
     data
         A selection such as "mnist:test" or "pictures/", or a `DataSource`.
     settings
@@ -73,13 +75,13 @@ def explain_dataset(
     data = DataSource(data) if isinstance(data, str) else data
     own = ranks(settings.device)
     _check(ways, own, network)
-    source, opened = _opened(network, own.device)
+    opened = network if isinstance(network, Network) else open_network(network, own.device)
     with own.connected():
         if own.is_first:
-            prepare(path, opened, source, data, replace(settings, device=own.device.partition(":")[0]))
+            prepare(path, opened, data, replace(settings, device=own.device.partition(":")[0]))
         own.wait()
         job = open_store(path).job
-        job = replace(job, network=source, data=replace(data, shape=job.shape))
+        job = replace(job, network=_absolute(opened.source), data=replace(_absolute_data(data), shape=job.shape))
         with _in_use(path, own):
             if own.is_first:
                 _begin(path, job, ways)
@@ -106,22 +108,25 @@ def _check(ways: Ways, own: Ranks, network: Explained) -> None:
         raise InputError("give `workers`, for this machine, or `scheduler`, for a cluster that is there; not both.")
     if elsewhere and own.size > 1:
         raise InputError("under torchrun, its processes are the workers; leave out `workers` and `scheduler`.")
-    if elsewhere and isinstance(network, (Network, nn.Module)):
+    if elsewhere and (isinstance(network, nn.Module) or (isinstance(network, Network) and network.is_here_alone)):
         raise InputError(
             "workers open the network themselves; this one is in this process only. Save it (docs/networks.md) and "
             "give its path, or leave out `workers` and `scheduler`."
         )
 
 
-def _opened(network: Explained, device: str) -> tuple[NetworkSource | None, Network]:
-    """Return where a network is, if any process can open it, and the network."""
-    if isinstance(network, Network):
-        return None, network
-    if isinstance(network, nn.Module):
-        name, sha = type(network).__name__, runs.hash_tensors(network.state_dict())
-        return None, Network(name, network.to(device), sha, None)
-    source = network if isinstance(network, NetworkSource) else NetworkSource(None if network is None else str(network))
-    return source, open_network(source, device)
+def _absolute(source: NetworkSource) -> NetworkSource:
+    """Return where a network is as workers with another current folder find it."""
+    is_file = source.path is not None and Path(source.path).exists()
+    return replace(source, path=str(Path(str(source.path)).absolute())) if is_file else source
+
+
+def _absolute_data(data: DataSource) -> DataSource:
+    """Return where images are as workers with another current folder find them."""
+    base = parse_selection(data.selection).base
+    is_path = base not in DATASETS and not base.startswith(HUB) and is_there(data.selection)
+    folder = None if data.data_dir is None else str(Path(data.data_dir).absolute())
+    return replace(data, selection=str(Path.cwd() / data.selection) if is_path else data.selection, data_dir=folder)
 
 
 @contextmanager

@@ -32,21 +32,28 @@ def instance_of(text: str, arguments: Mapping[str, Any] | None = None) -> nn.Mod
     Raises `InputError` where there is no such thing, `EncoderError` for what makes no `nn.Module`.
     """
     module, _, name = text.partition(":")
+    with importable_from_here():
+        found = _found(text, module, name)
+        if not isinstance(found, nn.Module):
+            found = _called(found, text, arguments or {})
+    if not isinstance(found, nn.Module):
+        raise EncoderError(
+            f"{text} must be a torch.nn.Module, or a class or function that makes one; it is a {type(found).__name__}."
+        )
+    return found
+
+
+def _found(text: str, module: str, name: str) -> Any:
     try:
-        with importable_from_here():
-            found: Any = importlib.import_module(module)
+        found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
     except (ImportError, AttributeError) as error:
         raise InputError(
             f"cannot find {text}: {error}. A class path is package.module:Name, importable from the current folder."
         ) from error
-    if not isinstance(found, nn.Module):
-        found = _called(found, text, arguments or {})
-    if not isinstance(found, nn.Module):
-        raise EncoderError(
-            f"{text} must be a torch.nn.Module, or a class or function that makes one; it is a {type(found).__name__}."
-        )
+    except Exception as error:  # whatever the module's own code raises
+        raise InputError(f"cannot import {module}: its code raised {type(error).__name__}: {error}") from error
     return found
 
 
@@ -69,3 +76,5 @@ def _called(factory: Any, text: str, arguments: Mapping[str, Any]) -> Any:
             f"{text} could not be called with {dict(arguments) or 'no arguments'}: {error}. Name a function without "
             'arguments that makes the network, or give "arguments" in the config beside its weights.'
         ) from error
+    except Exception as error:  # whatever its own code raises
+        raise InputError(f"cannot make {text}: its code raised {type(error).__name__}: {error}") from error

@@ -55,6 +55,8 @@ class Opened:
     """Of the file; of a class path, of the weights that it made."""
     input_shape: tuple[int | None, ...] | None = None
     """Of one image, as the network wants it; None where it does not say."""
+    batch: int | None = None
+    """The only number of images that it takes; None where it takes any."""
     autoencoder: Autoencoding | None = None
     """The whole autoencoder, where the network is the encoder of one."""
     is_cut: bool = False
@@ -75,6 +77,8 @@ class Format:
     """Why opening it runs code that comes with it; None where it does not."""
     layers: Callable[[NetworkSource], tuple[Layer, ...]] | None = None
     """Lists the inner tensors from the file alone; None where the network has to be run for that."""
+    takes_class: bool = False
+    """Whether it is weights, which a class path may say the network of."""
 
 
 FORMATS: Registry[Format] = Registry("format")
@@ -82,13 +86,13 @@ FORMATS: Registry[Format] = Registry("format")
 
 def register_format(
     name: str, claims: Callable[[str], bool], runs_code: str | None = None,
-    layers: Callable[[NetworkSource], tuple[Layer, ...]] | None = None,
+    layers: Callable[[NetworkSource], tuple[Layer, ...]] | None = None, takes_class: bool = False,
 ) -> Callable[[Callable[[NetworkSource], Opened]], Callable[[NetworkSource], Opened]]:  # fmt: skip
     """Return a decorator that files a function as a format, under the first line of its docstring."""
 
     def add(function: Callable[[NetworkSource], Opened]) -> Callable[[NetworkSource], Opened]:
         summary = (function.__doc__ or "").partition("\n")[0]
-        FORMATS.register(name)(Format(summary, claims, function, runs_code, layers))
+        FORMATS.register(name)(Format(summary, claims, function, runs_code, layers, takes_class))
         return function
 
     return add
@@ -105,10 +109,12 @@ def format_of(source: NetworkSource) -> Format:
     Raises `MissingDataError` when there is nothing, `InputError` for a file of no known kind, `UntrustedCodeError`
     when opening it would run code that nobody said may run.
     """
-    if source.path is None:
-        return FORMATS["run folder"]
-    claiming = [FORMATS[name] for name in FORMATS if FORMATS[name].claims(source.path)]
-    if not claiming and not Path(source.path).exists():
+    claiming = (
+        [FORMATS["run folder"]]
+        if source.path is None
+        else [FORMATS[name] for name in FORMATS if FORMATS[name].claims(source.path)]
+    )
+    if not claiming and not Path(str(source.path)).exists():
         raise MissingDataError(
             f"there is no network at {source.path}: neither a run folder, nor a file, nor a class path such as "
             "package.module:Encoder."
@@ -117,6 +123,11 @@ def format_of(source: NetworkSource) -> Format:
         raise InputError(
             f"{source.path} is no file that a network is read from; the kinds that are: {', '.join(FORMATS)}. "
             "imagrad list formats says more."
+        )
+    if source.class_path is not None and not claiming[0].takes_class:
+        raise InputError(
+            f"a class (--class {source.class_path}) says what the weights of a file belong to; {source.shown} is "
+            "no file of weights alone. Leave --class out."
         )
     check_trust(source, claiming[0].runs_code)
     return claiming[0]

@@ -29,7 +29,10 @@ def open_exported_program(source: NetworkSource) -> Opened:
             program = torch.export.load(path)
         except Exception as error:  # whatever the archive's code raises
             raise CorruptDataError(f"cannot read {path} as an exported program: {error}") from error
-        return Opened(torch.export.unflatten(program).eval(), hash_file(path), _input_shape(program))
+        module, shape = torch.export.unflatten(program).eval(), _input_shape(program)
+    if shape is None:
+        return Opened(module, hash_file(path))
+    return Opened(module, hash_file(path), shape[1:], batch=shape[0])
 
 
 @register_format(
@@ -78,12 +81,12 @@ class Scripted(nn.Module):
 
 
 def _input_shape(program: torch.export.ExportedProgram) -> tuple[int | None, ...] | None:
-    """Return the shape of one image; None for several inputs, which a call will complain of."""
+    """Return the shape of a batch; None for several inputs, which a call will complain of."""
     names = program.graph_signature.user_inputs
     values = [node.meta["val"] for node in program.graph.nodes if node.name in names]
     if len(values) != 1 or not isinstance(values[0], torch.Tensor):
         return None
-    sizes: tuple[Any, ...] = tuple(values[0].shape[1:])
+    sizes: tuple[Any, ...] = tuple(values[0].shape)
     return tuple(size if isinstance(size, int) else None for size in sizes)
 
 

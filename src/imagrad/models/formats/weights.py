@@ -36,6 +36,7 @@ from imagrad.models.formats.contract import (
 from imagrad.models.saved import load
 
 _TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
+_TOLD = 3  # names of weights in an error
 _NESTED = ("state_dict", "model_state_dict", "model")  # where trainers keep the weights in their checkpoints
 
 
@@ -48,7 +49,7 @@ def open_run_folder(source: NetworkSource) -> Opened:
     return _of_ours(load(path))
 
 
-@register_format("safetensors", has_suffix(".safetensors"))
+@register_format("safetensors", has_suffix(".safetensors"), takes_class=True)
 def open_safetensors(source: NetworkSource) -> Opened:
     """Open weights in a .safetensors file, with a config beside it (NAME.json or config.json)."""
     return _with_weights(source)
@@ -67,7 +68,7 @@ def is_torchscript(path: str) -> bool:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-@register_format("state dict", is_state_dict_file)
+@register_format("state dict", is_state_dict_file, takes_class=True)
 def open_state_dict(source: NetworkSource) -> Opened:
     """Open weights in a .pt, .pth, .bin or .ckpt file of torch.save, with a config beside it or --class."""
     content = _unpickled(source)
@@ -103,7 +104,10 @@ def _with_weights(source: NetworkSource, content: Any = None) -> Opened:
     name = _class_named(config)
     if name is not None:
         check_trust(source, f"its config names a class, {name}, and {CODE_OF_A_CLASS}")
-        return _loaded(instance_of(name, config.get("arguments", {})), tensors, path)
+        arguments = config.get("arguments", {})
+        if not isinstance(arguments, dict):
+            raise InputError(f'"arguments" in the config of {path} must be a JSON object; got {arguments!r}.')
+        return _loaded(instance_of(name, arguments), tensors, path)
     autoencoder = build(config_from_dict(config.get("network", config)), seed=0)
     return _of_ours(_loaded(autoencoder, tensors, path).module)
 
@@ -111,7 +115,10 @@ def _with_weights(source: NetworkSource, content: Any = None) -> Opened:
 def _of_ours(module: nn.Module) -> Opened:
     assert isinstance(module, Autoencoder)
     return Opened(
-        module.eval().requires_grad_(False), runs.hash_tensors(module.state_dict()), module.config.image_shape, module
+        module.eval().requires_grad_(False),
+        runs.hash_tensors(module.state_dict()),
+        module.config.image_shape,
+        autoencoder=module,
     )
 
 
@@ -119,8 +126,31 @@ def _loaded(module: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) 
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        raise InputError(f"the weights of {path} are not those of {type(module).__name__}: {error}") from error
+        raise InputError(
+            f"the weights of {path} are not those of {type(module).__name__}: {_mismatch(module, tensors)}."
+        ) from error
     return Opened(module.eval(), hash_file(path))
+
+
+def _mismatch(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Say how weights differ from those of a module: what it lacks, what it does not know, what has another shape."""
+    wanted = module.state_dict()
+    both = [name for name in wanted if name in tensors and wanted[name].shape != tensors[name].shape]
+    found = [
+        ("missing", [name for name in wanted if name not in tensors]),
+        ("not known to it", [name for name in tensors if name not in wanted]),
+        ("of other shapes", [f"{name} {tuple(tensors[name].shape)} for {tuple(wanted[name].shape)}" for name in both]),
+    ]
+    told = [f"{len(names)} {what} ({_some(names)})" for what, names in found if names]
+    prefixes = {name.partition(".")[0] for name in tensors if name not in wanted}
+    for prefix in prefixes if len(prefixes) == 1 else ():
+        if all(name.removeprefix(f"{prefix}.") in wanted for name in tensors):
+            told.append(f"they are all called {prefix}.NAME, as by a trainer: save those of the network inside it")
+    return "; ".join(told)
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")
 
 
 def _tensors(path: Path) -> dict[str, torch.Tensor]:
