@@ -131,3 +131,15 @@ def test_any_damage_is_an_error_of_ours(kind):
                 assert decode_picture(io.BytesIO(bytes(damaged)), "x").ndim == 3
             except ImagradError as error:
                 assert "x" in str(error)
+
+
+def test_large_pictures(monkeypatch, tmp_path):
+    """Up to twice Pillow's limit they are read without a word; beyond it they are refused in ours."""
+    Image.fromarray(np.zeros((10, 10), np.uint8)).save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 60)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert load_dataset(str(tmp_path)).images().shape == (1, 1, 10, 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40)
+    with pytest.raises(ImageError, match=r"may have 80 pixels; .*large.png has more\. Bring it to a smaller size"):
+        load_dataset(str(tmp_path)).images()

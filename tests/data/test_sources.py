@@ -106,3 +106,15 @@ def test_a_shape_to_fit_to_is_known_without_reading(folder):
     dataset = load_dataset(str(folder), fit=Fit((1, 9, 9), "resize"))
     assert dataset.image_shape == (1, 9, 9)
     assert torch.equal(dataset.images(1, 2), dataset.images()[1:])
+
+
+def test_images_that_are_fitted_are_read_one_by_one():
+    """A thousand photographs at once are not held in memory for the thumbnails that they become."""
+    asked = []
+
+    def read(numbers):
+        asked.append(len(numbers))
+        return [np.full((1, 40 + k, 30), 255, np.uint8) for k in numbers]
+
+    dataset = Dataset("photographs", Source(5, read), np.arange(5), Fit((1, 4, 4), "resize"))
+    assert dataset.images().shape == (5, 1, 4, 4) and max(asked) == 1 and len(asked) == 5

@@ -149,3 +149,15 @@ def test_a_split_is_refused(tmp_path):
     write(tmp_path / "x.zarr")
     with pytest.raises(SelectionError, match=r"x\.zarr is a folder and has no split 'train'"):
         load_dataset(f"{tmp_path}/x.zarr:train")
+
+
+def test_a_group_with_an_array_that_zarr_cannot_read(tmp_path):
+    """Such as one of objects, of version 2, with a codec that unpickles."""
+    group = zarr.open_group(tmp_path / "g.zarr", mode="w", zarr_format=2)
+    group.create_array("images", data=np.zeros((2, 4, 4), np.uint8))
+    bad = {"zarr_format": 2, "shape": [2], "chunks": [2], "dtype": "|O", "compressor": None, "fill_value": None,
+           "order": "C", "filters": [{"id": "pickle", "protocol": 5}]}  # fmt: skip
+    (tmp_path / "g.zarr" / "labels").mkdir()
+    (tmp_path / "g.zarr" / "labels" / ".zarray").write_text(json.dumps(bad))
+    with pytest.raises(CorruptDataError, match=r"cannot open .*g.zarr as Zarr \(ValueError\)"):
+        load_dataset(str(tmp_path / "g.zarr"))

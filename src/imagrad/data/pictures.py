@@ -119,8 +119,7 @@ def decode_picture(file: BinaryIO, shown: str) -> Raw:
     as grey or colour (transparency, CMYK, ...).
     """
     try:
-        with warnings.catch_warnings(), Image.open(file) as opened:
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # twice as many are an error, below
+        with _quiet_about_size(), Image.open(file) as opened:
             frames = getattr(opened, "n_frames", 1)
             if frames > 1:
                 raise ImageError(f"a picture must be one image; {shown} has {frames}. Save the one that is meant.")
@@ -139,6 +138,11 @@ def decode_picture(file: BinaryIO, shown: str) -> Raw:
         raise CorruptDataError(f"cannot read the picture {shown}: {error}") from error
     pixels = np.asarray(_plain(picture, shown))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _quiet_about_size() -> warnings.catch_warnings[None]:
+    """Leave out Pillow's warning of large pictures: twice as large ones are an error."""
+    return warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
 
 
 def _plain(picture: Image.Image, shown: str) -> Image.Image:
