@@ -2,6 +2,7 @@
 
 import os
 import socket
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,10 +53,30 @@ def digits():
     return load_dataset("digits:test")
 
 
+@cache
+def shared_autoencoder():
+    return build(NetworkConfig("dense", (1, 8, 8), (16,), 5), seed=3).eval().requires_grad_(False)
+
+
+def everything_of(network):
+    """What a test could have changed about a network: its parts, and a copy of its values."""
+    modules = [(name, id(module), sorted(vars(module)), module.training) for name, module in network.named_modules()]
+    hooks = [
+        len(kept) for module in network.modules() for name, kept in vars(module).items() if name.endswith("_hooks")
+    ]
+    tensors = [(name, id(x), x.dtype, x.requires_grad, x.grad) for name, x in network.named_parameters()]
+    return (modules, hooks, tensors), [x.detach().clone() for x in network.state_dict().values()]
+
+
 @pytest.fixture
 def autoencoder():
-    """An untrained 64 - 16 - 5 network in float32, in eval mode."""
-    return build(NetworkConfig("dense", (1, 8, 8), (16,), 5), seed=3).eval().requires_grad_(False)
+    """An untrained 64 - 16 - 5 network in float32, in eval mode; one for all tests, until one changes it."""
+    network = shared_autoencoder()
+    before, values = everything_of(network)
+    yield network
+    after, found = everything_of(network)
+    if before != after or not all(map(torch.equal, values, found)):
+        shared_autoencoder.cache_clear()
 
 
 @pytest.fixture

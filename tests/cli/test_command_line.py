@@ -62,16 +62,32 @@ GROUPS = {name: entry for name, entry in COMMANDS.items() if isinstance(entry, G
 HELPS = ["", *COMMANDS, *(f"{name} {part}" for name, group in GROUPS.items() for part in group.commands)]
 
 
+HELP_OF_ALL = """
+import contextlib, io, json, sys
+from imagrad.cli.main import main
+heavy, helps = ("torch", "matplotlib", "sklearn", "lightning_fabric"), {}
+for command in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            main([*command.split(), "--help"])
+        except SystemExit as stop:
+            code = stop.code
+    helps[command] = (code, out.getvalue(), [name for name in heavy if name in sys.modules])
+print(json.dumps(helps))
+"""
+
+
+@pytest.fixture(scope="module")
+def helps():
+    """What every command answers to --help and what has been imported by then, in one fresh process."""
+    command = [sys.executable, "-c", HELP_OF_ALL, json.dumps(HELPS)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
 @pytest.mark.parametrize("command", HELPS)
-def test_help_is_quick_and_imports_nothing_heavy(command):
-    arguments = [*command.split(), "--help"]
-    code = (
-        "import sys\nfrom imagrad.cli.main import main\n"
-        f"try: main({arguments!r})\nexcept SystemExit as stop: assert stop.code == 0\n"
-        "print([m for m in ('torch', 'matplotlib', 'sklearn', 'lightning_fabric') if m in sys.modules])"
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert f"usage: imagrad {command}".rstrip() in out and last_line(out) == "[]"
+def test_help_is_quick_and_imports_nothing_heavy(helps, command):
+    code, out, heavy = helps[command]
+    assert code == 0 and f"usage: imagrad {command}".rstrip() in out and heavy == []
 
 
 def test_version(capsys):

@@ -612,17 +612,17 @@ class Recurrent(nn.Module):
         return self.read(*self.core(x))
 
 
-@network("rnn_tanh", 7, 4)
+@network("rnn_tanh", 4, 4)
 def rnn_tanh():
     return Recurrent(nn.RNN(4, 6, batch_first=True), lambda outputs, last: outputs[:, -1])
 
 
-@network("gru", 7, 4)
+@network("gru", 4, 4)
 def gru():
     return Recurrent(nn.GRU(4, 6, batch_first=True), lambda outputs, last: last[-1])
 
 
-@network("lstm_bidirectional", 5, 4)
+@network("lstm_bidirectional", 3, 4)
 def lstm_bidirectional():
     core = nn.LSTM(4, 5, num_layers=2, batch_first=True, bidirectional=True)
     return Recurrent(core, lambda outputs, last: torch.cat([outputs.mean(1), last[0][-1], last[1][-1]], 1))

@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 import torch
@@ -21,7 +22,9 @@ from imagrad.errors import DerivativeError, EncoderError, InputError
 from ..marks import slow
 
 
+@cache
 def network():
+    """Make it once: a network that was met before is not traced again."""
     torch.manual_seed(1)
     layers = [
         nn.Conv2d(2, 4, 3, padding=1),
@@ -49,6 +52,7 @@ def task(**settings):
     return Task(program, X, (), Settings(**settings), batched=True)
 
 
+@cache
 def expected_rows():
     """The Jacobian of each image by autograd: (n, q, m)."""
     return torch.stack([torch.func.jacrev(one(network()))(x).flatten(1) for x in X])
@@ -144,6 +148,7 @@ def test_subsets_and_weights_of_latents():
 # --- probes ---
 
 
+@cache
 def wide_network():
     torch.manual_seed(3)
     return nn.Sequential(nn.Linear(12, 30), nn.Tanh(), nn.Linear(30, 64)).double().requires_grad_(False)
@@ -215,10 +220,11 @@ def test_one_sided_policies_run_forward_only(kinks):
 @pytest.mark.slow
 def test_a_column_is_the_derivative_along_its_own_axis():
     """|x + y| at (0, 0): to the right 1 along both axes, to the left -1, in the mean 0."""
+    absolute_sum = lambda v: v.sum().abs()  # noqa: E731
     x = torch.zeros(2, dtype=torch.float64)
     for kinks, slope in {"right": 1.0, "left": -1.0, "mean": 0.0, "ad": 0.0}.items():
         for engine in ("complex", "forward"):
-            found = jacobian(lambda v: v.sum().abs(), x, kinks=kinks, engine=engine)
+            found = jacobian(absolute_sum, x, kinks=kinks, engine=engine)
             assert torch.equal(found, torch.full((2,), slope, dtype=torch.float64)), (kinks, engine)
 
 
@@ -470,14 +476,36 @@ def test_memory_budget_must_be_positive():
 matrices = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(0, 10**6))
 
 
+class Product(nn.Module):
+    """A matrix times the point, perhaps through a function; the matrix changes in place, and is traced once."""
+
+    def __init__(self, rows, columns, then=nn.Identity):
+        super().__init__()
+        self.register_buffer("matrix", torch.zeros(rows, columns, dtype=torch.float64))
+        self.then = then()
+
+    def forward(self, x):
+        return self.then(self.matrix @ x)
+
+
+product_of = cache(Product)  # one for each size
+
+
 @pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(matrices)
 def test_jacobian_of_a_matrix_is_the_matrix(sizes):
     rows, columns, seed = sizes
     matrix = torch.randn(rows, columns, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    found = jacobian(lambda x: matrix @ x, torch.zeros(columns, dtype=torch.float64))
+    net = product_of(rows, columns)
+    net.matrix.copy_(matrix)
+    found = jacobian(net, torch.zeros(columns, dtype=torch.float64))
     assert torch.allclose(found, matrix, rtol=1e-15, atol=0)
+
+
+@cache
+def composition():
+    return nn.Sequential(Product(4, 4, nn.Tanh), Product(4, 4, nn.Sigmoid))
 
 
 @pytest.mark.slow
@@ -485,9 +513,11 @@ def test_jacobian_of_a_matrix_is_the_matrix(sizes):
 @given(st.integers(0, 10**6))
 def test_jacobian_of_a_composition_is_the_product(seed):
     generator = torch.Generator().manual_seed(seed)
-    first, second = torch.randn(2, 4, 4, dtype=torch.float64, generator=generator)
+    net = composition()
+    inner, outer = net
+    for part, matrix in zip(net, torch.randn(2, 4, 4, dtype=torch.float64, generator=generator), strict=True):
+        part.matrix.copy_(matrix)
     x = torch.randn(4, dtype=torch.float64, generator=generator)
-    inner = torch.tanh(first @ x)
-    whole = jacobian(lambda v: torch.sigmoid(second @ torch.tanh(first @ v)), x)
-    product = jacobian(lambda v: torch.sigmoid(second @ v), inner) @ jacobian(lambda v: torch.tanh(first @ v), x)
+    whole = jacobian(net, x)
+    product = jacobian(outer, inner(x)) @ jacobian(inner, x)
     assert torch.allclose(whole, product, rtol=1e-12, atol=1e-16)

@@ -1,10 +1,9 @@
 """A reproduction is done once, kept step by step, and goes on where it stopped."""
 
+import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from imagrad.reproduce.report import write_report
 from imagrad.reproduce.study import STEPS, Study, Telling
 from imagrad.training.side_by_side import train_all
 
+from ..forking import Forking
 from .tiny import tiny_preset
 
 REWRITTEN = {"environment.json"}  # says how the folder was last opened
@@ -204,30 +204,34 @@ def test_networks_trained_ahead_in_another_way_are_refused(two_classes, tmp_path
     assert study.checks() == {}
 
 
-SCRIPT = """
-import sys
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-from tiny import tiny_preset
-from imagrad.reproduce.study import Study
-if __name__ == "__main__":
-    Study(tiny_preset({data!r}), Path({out!r}), workers={workers}).run()
-"""
+MOMENTS = {
+    1: [
+        "networks/autoencoder/config.json",
+        "networks/class-1/checkpoint.safetensors",
+        "checks/translation.safetensors",
+        "comparison/saliency/corruption.safetensors",
+    ],
+    2: ["networks/centre/config.json", "comparison/saliency/corruption.safetensors"],
+}
+"""By the number of workers, the files after which the study is killed: while it trains, checks and compares."""
+LATER = 0.1  # seconds at most from then on, for it to be any moment
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", MOMENTS)
 def test_killed_at_any_moment_it_ends_with_the_same_results(study, two_classes, tmp_path, workers):
-    out, script = tmp_path / "run", tmp_path / "script.py"
-    names = {"tests": str(Path(__file__).parent), "data": two_classes, "out": str(out), "workers": workers}
-    script.write_text(SCRIPT.format(**names))
-    moments = np.random.default_rng(workers).uniform(1, 15, size=4)  # from the first import to the comparison
-    for moment in moments:
-        process = subprocess.Popen([sys.executable, str(script)])
-        time.sleep(moment)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    subprocess.run([sys.executable, str(script)], check=True)
+    out, later = tmp_path / "run", np.random.default_rng(workers)
+    with Forking(Path(__file__).with_name("studies.py")) as forking:
+        for moment in MOMENTS[workers]:
+            process = forking.begin(two_classes, str(out), workers)
+            while not (out / moment).exists():
+                assert not forking.has_ended(), f"ended without {moment}"
+                time.sleep(0.01)
+            time.sleep(later.uniform(0, LATER))
+            assert not forking.has_ended(), f"ended before it was killed after {moment}"
+            os.kill(process, signal.SIGKILL)
+            assert forking.wait() == -signal.SIGKILL
+        assert forking.do(two_classes, str(out), workers) == 0
     assert_same_results(replace(study, out=out), study)
     assert list(out.rglob("*.partial")) == []
     saved = load_check(out / "checks" / "corruption.safetensors")

@@ -150,13 +150,27 @@ def train_command(out, *more):
     return ["train", *data, "--epochs", "2", "--out", str(out), "--json", *more]
 
 
-def launch(arguments):
-    """Run `imagrad` with these arguments on two processes."""
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "imagrad"]
+IN_TURN = """
+import json, sys
+from imagrad.cli.main import main
+if __name__ == "__main__":
+    for arguments in json.loads(sys.argv[1]):
+        code = main(arguments)
+        if code:
+            sys.exit(code)
+"""
+
+
+def launch(folder, *commands):
+    """Run `imagrad` with these arguments, one after the other, on two processes."""
+    script = folder / "in_turn.py"
+    script.write_text(IN_TURN)
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
-        [sys.executable, *torchrun, *arguments], capture_output=True, text=True, timeout=300, env=environment
-    )
+        [sys.executable, *torchrun, str(script), json.dumps(commands)],
+        capture_output=True, text=True, timeout=300, env=environment,
+    )  # fmt: skip
 
 
 def weights_of(out):
@@ -164,55 +178,76 @@ def weights_of(out):
     return torch.cat([tensors[name].flatten() for name in sorted(tensors)])
 
 
+KINDS = {
+    "sparse-kl": ["--variant", "sparse-kl", "--lambda", "0.1"],  # whose mean is over the whole batch
+    "variational": ["--variant", "variational"],  # whose loss draws
+}
+TOGETHER = pytest.mark.xdist_group("torchrun")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder in which two processes have trained each kind, and a third network in two parts; what they printed."""
+    folder = tmp_path_factory.mktemp("two")
+    parts = train_command(folder / "parts")
+    run = launch(
+        folder,
+        *(train_command(folder / kind, *more) for kind, more in KINDS.items()),
+        [*parts, "--epochs", "1"],
+        [*parts, "--resume"],
+    )
+    assert run.returncode == 0, run.stderr
+    return folder, run
+
+
+@TOGETHER
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "more",
-    [
-        ["--variant", "sparse-kl", "--lambda", "0.1"],  # whose mean is over the whole batch
-        ["--variant", "variational"],  # whose loss draws
-    ],
-    ids=["sparse-kl", "variational"],
-)
-def test_two_processes_train_what_one_does(more, tmp_path, capsys):
-    assert main(train_command(tmp_path / "1", *more)) == 0
+@pytest.mark.parametrize("kind", KINDS)
+def test_two_processes_train_what_one_does(kind, trained, tmp_path, capsys):
+    folder, run = trained
+    capsys.readouterr()
+    assert main(train_command(tmp_path / "1", *KINDS[kind])) == 0
     before = json.loads(capsys.readouterr().out)
-    two = launch(train_command(tmp_path / "2", *more))
-    assert two.returncode == 0, two.stderr
-    assert two.stderr.count("epoch 2/2") == 1
-    after = json.loads(two.stdout)  # printed once
+    printed = {line["out"]: line for line in map(json.loads, run.stdout.splitlines())}
+    assert len(run.stdout.splitlines()) == 4, "each prints once"
+    after = printed[str(folder / kind)]
     assert after["loss"] == pytest.approx(before["loss"], rel=1e-5)
     assert after["penalty"] == pytest.approx(before["penalty"], rel=1e-5)
-    expected, found = weights_of(tmp_path / "1"), weights_of(tmp_path / "2")
+    expected, found = weights_of(tmp_path / "1"), weights_of(folder / kind)
     # ten steps of Adam, which turns rounding of tiny gradients into steps
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
-    assert json.loads((tmp_path / "2" / runs.ENVIRONMENT).read_text())["processes"] == 2
+    assert json.loads((folder / kind / runs.ENVIRONMENT).read_text())["processes"] == 2
 
 
+@TOGETHER
 @pytest.mark.slow
-def test_resumed_under_torchrun(tmp_path):
+def test_two_processes_tell_each_epoch_once(trained):
+    assert trained[1].stderr.count("epoch 2/2") == 3 and trained[1].stderr.count("epoch 1/1") == 1
+
+
+@TOGETHER
+@pytest.mark.slow
+def test_resumed_under_torchrun(trained, tmp_path):
+    parts = trained[0] / "parts"
     assert main(train_command(tmp_path / "one")) == 0
-    parts = train_command(tmp_path / "parts")
-    for arguments in ([*parts, "--epochs", "1"], [*parts, "--resume"]):
-        run = launch(arguments)
-        assert run.returncode == 0, run.stderr
     expected = weights_of(tmp_path / "one")
-    assert float((weights_of(tmp_path / "parts") - expected).abs().max() / expected.abs().max()) < 1e-5
-    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
-        path.name for path in (tmp_path / "one").iterdir()
-    )
+    assert float((weights_of(parts) - expected).abs().max() / expected.abs().max()) < 1e-5
+    assert sorted(path.name for path in parts.iterdir()) == sorted(path.name for path in (tmp_path / "one").iterdir())
 
 
 @pytest.mark.slow
 def test_an_error_of_the_first_process_ends_all(tmp_path):
-    (tmp_path / "mine").write_text("kept")
-    run = launch(train_command(tmp_path))
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("kept")
+    run = launch(tmp_path, train_command(out))
     assert run.returncode != 0
     assert "`out` must be a new or an empty folder" in run.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    assert [path.name for path in out.iterdir()] == ["mine"]
 
 
 @pytest.mark.slow
 def test_a_loss_that_is_no_number_is_told_and_ends_all(tmp_path):
-    run = launch(train_command(tmp_path / "out", "--learning-rate", "1e30"))
+    run = launch(tmp_path, train_command(tmp_path / "out", "--learning-rate", "1e30"))
     assert run.returncode != 0
     assert "the loss must stay finite" in run.stderr

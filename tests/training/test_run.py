@@ -3,10 +3,9 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from imagrad.training.loop import generator
 from imagrad.training.losses import VARIANTS
 from imagrad.training.run import Reporter, train
 
+from ..forking import Forking
 from ..marks import slow
 
 
@@ -288,33 +288,28 @@ def test_full_disk_loses_nothing_that_was_saved(tmp_path, data, monkeypatch):
 @pytest.mark.slow
 def test_killed_at_any_moment_and_resumed_has_the_same_bits(tmp_path):
     """kill -9 again and again, at moments of no one's choosing."""
-    command = [sys.executable, "-m", "imagrad", "train", "--data", "digits", "--epochs", "25", "--batch-size", "5"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], env=environment, check=True, capture_output=True)
+    command = ["train", "--data", "digits", "--epochs", "25", "--batch-size", "25"]
     rng = np.random.default_rng(0)
     out = tmp_path / "killed"
     kills = 0
-    for _ in range(40):
-        resume = ["--resume"] if (out / runs.CONFIG).exists() else []
-        process = subprocess.Popen(
-            [*command, "--out", str(out), *resume],
-            env=environment,
-            stderr=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-        )
-        before = (out / LOG).read_text() if (out / LOG).exists() else ""
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if (out / LOG).exists() and (out / LOG).read_text() != before:
+    with Forking(Path(__file__).with_name("commands.py")) as forking:
+        assert forking.do(*command, "--out", str(tmp_path / "whole")) == 0
+        for _ in range(40):
+            resume = ["--resume"] if (out / runs.CONFIG).exists() else []
+            before = (out / LOG).read_text() if (out / LOG).exists() else ""
+            process = forking.begin(*command, "--out", str(out), *resume)
+            deadline = time.monotonic() + 60
+            while not forking.has_ended() and time.monotonic() < deadline:
+                if (out / LOG).exists() and (out / LOG).read_text() != before:
+                    break
+                time.sleep(0.01)
+            time.sleep(rng.uniform(0, 0.12))  # up to an epoch
+            if forking.has_ended():
+                assert forking.wait() == 0
                 break
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.6))
-        if process.poll() is not None:
-            assert process.returncode == 0
-            break
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
+            os.kill(process, signal.SIGKILL)
+            forking.wait()
+            kills += 1
     assert kills >= 3
     for name in (runs.WEIGHTS, CHECKPOINT, LOG, runs.METRICS):
         assert (tmp_path / "whole" / name).read_bytes() == (out / name).read_bytes(), name

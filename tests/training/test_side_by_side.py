@@ -120,7 +120,7 @@ if __name__ == "__main__":
     except ImagradError as error:
         print(f"{type(error).__name__}: {error}", flush=True)
 """
-SHORT, LONG = "digits:train[:100]=1", "digits:train[:500]=40"
+SHORT, LONG = "digits:train[:100]=1", "digits:train[:500]=15"
 SECONDS = 240  # for what takes ten on a free machine
 SOON = 20  # for what takes no time on a free machine
 
