@@ -20,9 +20,10 @@ class Forking:
         self.command = [sys.executable, str(script), *map(str, arguments)]
 
     def __enter__(self):
+        path = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
         self.process = subprocess.Popen(
             self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(path)},
         )  # fmt: skip
         assert self.process.stdout.readline() == "ready\n"
         return self

@@ -400,7 +400,7 @@ def test_output_picks_one_of_several_results(name):
     function, output = RESULTS[name]
     assert torch.equal(jacobian(function, torch.ones(2), output=output), 2 * torch.eye(2))
     with pytest.raises(
-        EncoderError, match=r"must return one tensor of codes.*Pick a tensor of it by `output`; it holds: "
+        EncoderError, match=r"must return one tensor of codes.*Pick a tensor of it by `output`.*; it holds: "
     ):
         jacobian(function, torch.ones(2))
 

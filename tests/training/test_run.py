@@ -168,6 +168,27 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(tmp_path, data
     assert train(settings, data, tmp_path / "run", resume=True)["epochs"] == 3
 
 
+@pytest.mark.parametrize("name", [runs.WEIGHTS, LOG, CHECKPOINT])
+def test_killed_while_the_last_epoch_is_saved(tmp_path, data, monkeypatch, name):
+    """Before any of its three files is written: what is there at the end is that of the last epoch, and of no other."""
+    train(config(epochs=2), data, tmp_path / "whole")
+    write, saved = runs.write_atomically, []
+
+    def killed(path, content):
+        saved.append(path.name)
+        if saved.count(name) == 2:
+            raise KeyboardInterrupt
+        write(path, content)
+
+    monkeypatch.setattr(runs, "write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        train(config(epochs=2), data, tmp_path / "run")
+    monkeypatch.undo()
+    train(config(epochs=2), data, tmp_path / "run", resume=True)
+    for file in (runs.WEIGHTS, LOG, CHECKPOINT, runs.METRICS):
+        assert (tmp_path / "run" / file).read_bytes() == (tmp_path / "whole" / file).read_bytes(), file
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

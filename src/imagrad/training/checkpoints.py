@@ -19,12 +19,15 @@ LOG = "log.csv"
 
 
 def save(trainer: Trainer, out: Path, cause: str) -> None:
-    """Write checkpoint, weights and log; each file is whole at any moment, and the checkpoint alone resumes."""
+    """Write weights, log and checkpoint; each file is whole at any moment, and the checkpoint alone resumes."""
     save_epochs(trainer.autoencoder, trainer.optimizer, [asdict(epoch) for epoch in trainer.history], out, cause)
 
 
 def save_epochs(network: nn.Module, optimizer: Any, history: list[dict[str, Any]], out: Path, cause: str) -> None:
-    """Write the state of any network under Adam after its epochs, one row of `history` each."""
+    """Write the state of any network under Adam after its epochs, one row of `history` each.
+
+    The checkpoint last: it says that the epoch is done, and who goes on from it does not write the others again.
+    """
     weights = network.state_dict()
     moments = {
         f"adam.{index}.{name}": value
@@ -32,13 +35,13 @@ def save_epochs(network: nn.Module, optimizer: Any, history: list[dict[str, Any]
         for name, value in state.items()
     }
     tensors = {f"network.{name}": value for name, value in weights.items()} | moments
-    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history, "cause": cause})
     runs.write_tensors(out / runs.WEIGHTS, weights, {"epochs": len(history), "cause": cause})
     rows = io.StringIO()
     writer = csv.DictWriter(rows, history[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
     runs.write_atomically(out / LOG, rows.getvalue().encode())
+    runs.write_tensors(out / CHECKPOINT, tensors, {"history": history, "cause": cause})
 
 
 def restore(trainer: Trainer, out: Path) -> None:
