@@ -135,15 +135,21 @@ def _entered(value: Any, step: int | str) -> Any:
 
 def _offer(result: Any) -> str:
     """Say which tensors there are, and how they are named."""
-    found = [f"{path} {tuple(value.shape)}" for path, value in _tensors(result)]
+    found = [f"{_spelt(path)} {tuple(value.shape)}" for path, value in tensors_in(result)]
     if not found:
         return f"it holds no tensor: {type(result).__name__}."
     return f"it holds: {', '.join(found[:_LISTED])}{' ...' if len(found) > _LISTED else ''}."
 
 
-def _tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+def _spelt(path: str) -> str:
+    """Write a path as Python does where `output` is given."""
+    return repr(int(path) if path.lstrip("-").isdecimal() else path) if path else "a tensor"
+
+
+def tensors_in(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """Go through the tensors in what a network returns, each with the path by which `pick` finds it, behind `path`."""
     if isinstance(value, torch.Tensor):
-        yield repr(int(path) if path.lstrip("-").isdecimal() else path) if path else "a tensor", value
+        yield path, value
         return
     if isinstance(value, Mapping):
         inner = [(str(key), value[key]) for key in value]
@@ -156,4 +162,4 @@ def _tensors(value: Any, path: str = "") -> Iterator[tuple[str, torch.Tensor]]:
     else:
         inner = []
     for name, entry in inner:
-        yield from _tensors(entry, f"{path}.{name}" if path else name)
+        yield from tensors_in(entry, f"{path}.{name}" if path else name)

@@ -151,7 +151,7 @@ def record(function: Function, examples: Sequence[torch.Tensor]) -> Graph:
     table = {op: rewrite for op, rewrite in decomposition_table.items() if not (str(op) in RULES or _is_in_place(op))}
     examples = [example.detach() for example in examples]
     try:
-        with _quiet(), torch.no_grad():
+        with quiet(), torch.no_grad():
             module = make_fx(function, decomposition_table=table)(*examples)
             if any(_is_in_place(node.target) for node in module.graph.nodes):
                 module = make_fx(torch.func.functionalize(module), decomposition_table=table)(*examples)
@@ -185,7 +185,7 @@ def _export(function: Function, examples: list[torch.Tensor], output: Output, *,
     held = (tuple(first for _ in examples[1:]),) if len(examples) > 1 else ()
     shapes = (first, *held) if dynamic else None
     try:
-        with _quiet(), _plain_attention(), torch.no_grad():
+        with quiet(), _plain_attention(), torch.no_grad():
             exported = torch.export.export(Traced(function, output), tuple(examples), dynamic_shapes=shapes)
             exported = _decomposed(exported)
     except ImagradError:
@@ -262,7 +262,7 @@ def _plain_attention() -> Generator[None]:
 
 
 @contextmanager
-def _quiet() -> Generator[None]:
+def quiet() -> Generator[None]:
     """Keep torch's own warnings and graph dumps to itself: what export refuses is told by our error."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

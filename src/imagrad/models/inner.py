@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from imagrad.complexstep.functions import pick
+from imagrad.complexstep.functions import pick, tensors_in
 from imagrad.errors import EncoderError, InputError
 from imagrad.models.formats.contract import Layer
 
@@ -124,18 +124,16 @@ def layers_of(network: nn.Module, images: torch.Tensor, run: nn.Module | None = 
         number = seen.setdefault(path, 0)
         seen[path] += 1
         name = path if calls[path] == 1 else f"{path}:{number}"
-        found += [Layer(inner, type(module).__name__, shape) for inner, shape in _tensors(result, name)]
+        found += _layers(result, name, module)
     if not isinstance(whole, torch.Tensor):
-        found += [Layer(inner, type(network).__name__, shape) for inner, shape in _tensors(whole, OUTPUT[:-1])]
+        found += _layers(whole, OUTPUT[:-1], network)
     return tuple(found)
 
 
-def _tensors(result: Any, name: str) -> list[tuple[str, tuple[int, ...]]]:
-    """Name the tensors of a result, and their shapes without the batch axis."""
-    if isinstance(result, torch.Tensor):
-        return [(name, tuple(result.shape[1:]))] if result.ndim and result.is_floating_point() else []
-    if isinstance(result, dict):
-        return [pair for key, value in result.items() for pair in _tensors(value, f"{name}.{key}")]
-    if isinstance(result, tuple | list):
-        return [pair for k, value in enumerate(result) for pair in _tensors(value, f"{name}.{k}")]
-    return []
+def _layers(result: Any, name: str, made_by: nn.Module) -> list[Layer]:
+    """Name the tensors of numbers in a result, with their shapes without the batch axis."""
+    return [
+        Layer(inner, type(made_by).__name__, tuple(value.shape[1:]))
+        for inner, value in tensors_in(result, name)
+        if value.ndim and value.is_floating_point()
+    ]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from imagrad.complexstep.tracing import quiet
 from imagrad.errors import CorruptDataError, EncoderError
 from imagrad.models.formats.contract import NetworkSource, Opened, existing, has_suffix, hash_file, register_format
 from imagrad.models.formats.weights import is_torchscript
@@ -24,7 +20,7 @@ from imagrad.models.formats.weights import is_torchscript
 def open_exported_program(source: NetworkSource) -> Opened:
     """Open a .pt2 file of torch.export.save (needs --trust)."""
     path = existing(source)
-    with _quiet():
+    with quiet():
         try:
             program = torch.export.load(path)
         except Exception as error:  # whatever the archive's code raises
@@ -42,7 +38,7 @@ def open_exported_program(source: NetworkSource) -> Opened:
 def open_torchscript(source: NetworkSource) -> Opened:
     """Open a file of torch.jit.save (needs --trust)."""
     path = existing(source)
-    with _quiet():
+    with quiet():
         try:
             script = torch.jit.load(path, map_location="cpu")
         except Exception as error:  # whatever torch.jit raises
@@ -70,7 +66,7 @@ class Scripted(nn.Module):
 
         several = images if len(images) > 1 else torch.cat([images, images])  # a batch of 1 would be taken literally
         try:
-            with _quiet(), torch.no_grad():
+            with quiet(), torch.no_grad():
                 converter: Any = TS2EPConverter(self._script[0], (several.cpu(),))  # type: ignore[no-untyped-call]
                 return torch.export.unflatten(converter.convert()).eval().to(images.device)
         except Exception as error:  # torch raises much
@@ -88,16 +84,3 @@ def _input_shape(program: torch.export.ExportedProgram) -> tuple[int | None, ...
         return None
     sizes: tuple[Any, ...] = tuple(values[0].shape)
     return tuple(size if isinstance(size, int) else None for size in sizes)
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Keep torch's own prints and warnings to itself."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
