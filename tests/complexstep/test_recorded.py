@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from imagrad.complexstep import column_norms, jacobian, recorded, rows
+from imagrad.complexstep import column_norms, derivatives, jacobian, recorded, rows
 from imagrad.complexstep.cache import _KNOWN
 
 from ..marks import slow
@@ -41,6 +41,17 @@ def test_a_recording_gives_the_same_bits(engine):
     assert all(torch.equal(other, found[0]) for other in found)
     expected = torch.func.jacrev(net)(X)
     assert float((found[-1] - expected).abs().max() / expected.abs().max()) <= 1e-14
+
+
+def test_a_recording_returns_the_value_at_the_new_point(monkeypatch):
+    net, prepared = network(), []
+    for k in range(SOME + 2):
+        if k == SOME:  # recorded by now: no other point may send it back to tracing
+            monkeypatch.setattr(derivatives, "prepare", lambda *a: prepared.append(a))
+        point = X + k / 10
+        found = jacobian(net, point, engine="transpose")
+        torch.testing.assert_close(found, torch.func.jacrev(net)(point), rtol=1e-12, atol=1e-14)
+    assert len(recordings(net)) == 1 and prepared == []
 
 
 def test_a_recording_is_made_after_some_uses_only():

@@ -19,6 +19,7 @@ from imagrad.attribution.encoders import (
 from imagrad.complexstep.cache import check_trace, distance, program_of
 from imagrad.complexstep.derivatives import refuse_ties
 from imagrad.complexstep.engines import Task
+from imagrad.complexstep.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.norms import Latents, Selection, select, select_features
 from imagrad.complexstep.points import Settings, check_device
@@ -28,7 +29,8 @@ from imagrad.errors import InputError
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
-_BATCH = 64
+_MOST_IMAGES = 1024  # in a block, if it is for us to say
+_MOST_NUMBERS = 2**20  # of the largest tensor of a block
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,11 @@ class Options:
         if not whole and self.batch_size != "auto":
             raise InputError(f'`batch_size` must be a positive whole number or "auto"; got {self.batch_size!r}.')
 
-    @property
-    def images_at_once(self) -> int:
-        """The most images in a block."""
-        return _BATCH if self.batch_size == "auto" else int(self.batch_size)
+    def images_at_once(self, largest: int) -> int:
+        """Return the most images in a block, of each of which the largest tensor has so many numbers."""
+        if self.batch_size == "auto":
+            return max(1, min(_MOST_IMAGES, _MOST_NUMBERS // largest))
+        return int(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class Block:
     codes: torch.Tensor
     """The encoder's own, (n, q)."""
     task: Task
+    opening: FirstProduct | None
+    """The task taken apart at the product that the network begins with, if it does."""
     exact: Program
     """The same program in float64."""
     ties: Counter[str]
@@ -93,25 +98,37 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
     check_eval_mode(encoder)
     programs: tuple[Program, Program] | None = None
-    for batch, held in batches_of(images, options.held, options.images_at_once):
-        own = plain_codes(encoder, batch, held, options.output)
-        if programs is None or programs[0].batch not in (None, len(batch)):
-            programs = _programs(encoder, batch, held, own, options)
-        program, exact = programs
-        points = batch.to(program.device, program.dtype)
-        held_there = _moved(held, points)
-        with torch.no_grad():
-            codes, ties = program.ties(points, *held_there)
-            check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
-            check_independence(exact, points.double(), _moved(held, points.double()))
-        if options.settings.kinks == "raise":
-            refuse_ties(ties)
-        task = Task(program, points, held_there, options.settings, batched=True)
-        selection = select(options.latents, own[0].numel(), points.device)
-        features = select_features(options.features, batch.shape[1:]).to(points.device)
-        yield Block(batch, held, own.flatten(1), task, exact, ties, selection, features)
-        if options.progress is not None:
-            options.progress(len(batch))
+    for part, others in batches_of(images, options.held, options.images_at_once):
+        if programs is None or programs[0].batch not in (None, len(part)):
+            programs = _programs(encoder, part, others, options)
+            budget = options.settings.budget(programs[0].device)  # asked once: what is free is read from files
+            options = replace(options, settings=replace(options.settings, memory_budget=budget))
+        largest = max(programs[0].graph.sizes)
+        at_once = options.images_at_once(largest) if programs[0].batch is None else len(part)
+        for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
+            yield _block(encoder, batch, tuple(held), *programs, options)
+            if options.progress is not None:
+                options.progress(len(batch))
+
+
+def _block(
+    encoder: Function, batch: torch.Tensor, held: Held, program: Program, exact: Program, options: Options
+) -> Block:
+    """Check some images, and make them ready."""
+    own = plain_codes(encoder, batch, held, options.output)
+    points = batch.to(program.device, program.dtype)
+    task = Task(program, points, _moved(held, points), options.settings, batched=True)
+    opening = taken_apart(task)
+    whole = task if opening is None else opening.rest()  # its product is not computed twice
+    with torch.no_grad():
+        codes, ties = whole.program.ties(whole.point, *task.held)
+        check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
+        check_independence(exact, points, task.held)
+    if options.settings.kinks == "raise":
+        refuse_ties(ties)
+    selection = select(options.latents, own[0].numel(), points.device)
+    features = select_features(options.features, batch.shape[1:]).to(points.device)
+    return Block(batch, held, own.flatten(1), task, opening, exact, ties, selection, features)
 
 
 def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
@@ -119,10 +136,9 @@ def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
     return max(first, second, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def _programs(
-    encoder: Function, batch: torch.Tensor, held: Held, own: torch.Tensor, options: Options
-) -> tuple[Program, Program]:
+def _programs(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> tuple[Program, Program]:
     """Trace the encoder; return its program in the type that is computed in, and in float64."""
+    own = plain_codes(encoder, batch, held, options.output)
     asked = options.settings.computing_type_for(batch.dtype)
     dtype = asked if options.settings.dtype is not None else torch.promote_types(asked, own.dtype)
     device = torch.device(options.device or batch.device)

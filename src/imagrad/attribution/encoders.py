@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,7 +10,7 @@ import torch
 from imagrad.complexstep.derivatives import plain_value, refuse_train_mode
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.points import check_point
-from imagrad.complexstep.program import Program
+from imagrad.complexstep.program import Program, in_type
 from imagrad.errors import EncoderError, ImageError
 
 Images = torch.Tensor | Iterable[torch.Tensor]
@@ -30,8 +30,8 @@ def check_eval_mode(encoder: Function) -> None:
     refuse_train_mode(encoder)
 
 
-def batches_of(images: Images, held: Held, size: int) -> Iterator[tuple[torch.Tensor, Held]]:
-    """Yield checked batches of at most `size` images, each with its part of what is held."""
+def batches_of(images: Images, held: Held, size_for: Callable[[int], int]) -> Iterator[tuple[torch.Tensor, Held]]:
+    """Yield checked batches, each with its part of what is held; `size_for` tells how many images of so many numbers."""
     shape: tuple[int, ...] | None = None
     check_held(images, held)
     for batch in [images] if isinstance(images, torch.Tensor) else images:
@@ -42,7 +42,7 @@ def batches_of(images: Images, held: Held, size: int) -> Iterator[tuple[torch.Te
                 f"all batches must have images of one shape; got {shape} and {tuple(batch.shape[1:])}. "
                 "Explain them in calls of their own."
             )
-        parts = [tensor.detach().contiguous().split(size) for tensor in (batch, *held)]
+        parts = [tensor.detach().contiguous().split(size_for(batch[0].numel())) for tensor in (batch, *held)]
         for part, *others in zip(*parts, strict=True):
             yield part, tuple(others)
     if shape is None:
@@ -104,14 +104,14 @@ def check_independence(program: Program, images: torch.Tensor, held: Held) -> No
     In float64: the first and the last image are encoded in each other's company, with a darker copy, and once more
     without: alone, or, by a program of one batch size, in a batch of copies of themselves.
     """
-    several = _rows((images, *held), [0, len(images) - 1, 0])
+    several = _rows(program, (images, *held), [0, len(images) - 1, 0])
     several = (torch.cat([several[0][:2], 0.5 * several[0][2:]]), *several[1:])
-    company = several if program.batch is None else (images, *held)
+    company = several if program.batch is None else _rows(program, (images, *held), slice(None))
     codes = program.run_real(*company).flatten(1)
     own = codes[:2] if program.batch is None else codes  # the darker copy may be no image that the network takes
     scale = max(float(own.abs().max()), _SMALLEST_SCALE)
     for k, place in ((0, 0), (len(images) - 1, 1 if program.batch is None else len(images) - 1)):
-        again = program.run_real(*_rows((images, *held), [k] * (program.batch or 1)))
+        again = program.run_real(*_rows(program, (images, *held), [k] * (program.batch or 1)))
         off = float((again.flatten(1)[0] - codes[place]).abs().max())
         if not off <= _INDEPENDENCE * scale:
             raise EncoderError(
@@ -121,5 +121,6 @@ def check_independence(program: Program, images: torch.Tensor, held: Held) -> No
             )
 
 
-def _rows(tensors: tuple[torch.Tensor, ...], rows: list[int]) -> tuple[torch.Tensor, ...]:
-    return tuple(tensor[rows] for tensor in tensors)
+def _rows(program: Program, tensors: tuple[torch.Tensor, ...], rows: list[int] | slice) -> tuple[torch.Tensor, ...]:
+    """Pick rows, in the type that a program computes in."""
+    return tuple(in_type(tensor[rows], program.dtype) for tensor in tensors)

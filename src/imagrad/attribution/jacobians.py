@@ -11,6 +11,7 @@ from imagrad.attribution.blocks import Block, Options
 from imagrad.attribution.certified import certificate_of, checked
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.derivatives import whole_jacobian
+from imagrad.complexstep.points import all_finite
 from imagrad.errors import InputError
 
 
@@ -60,7 +61,7 @@ class ColumnNorms:
 def narrowed(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Convert finite numbers; raise `InputError` where they do not fit into the type."""
     narrow = values.to(dtype)
-    if not torch.isfinite(narrow).all():
+    if not all_finite(narrow):
         raise InputError(
             f"derivatives of up to {float(values.abs().max()):.3g} do not fit into {dtype}; ask for a wider `dtype`."
         )

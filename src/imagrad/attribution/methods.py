@@ -194,7 +194,7 @@ def _maps(problem: Problem, entry: Method, name: str) -> torch.Tensor:
     if entry.reduced:
         return entry.run(problem)
     norm = NORMS[problem.norm]
-    maps = norm.finish(norm.partial(entry.run(problem).to(problem.images), 1))
+    maps = norm.finish(norm.along(entry.run(problem).to(problem.images), 1))
     if not torch.isfinite(maps).all():
         image = int((~torch.isfinite(maps)).flatten(1).any(dim=1).nonzero()[0])
         raise EncoderError(

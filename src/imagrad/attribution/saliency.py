@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -58,7 +58,7 @@ def saliency(
         Decides what the certificate samples.
     batch_size, memory_budget
         Images at a time, and the bytes that their perturbations may take (default: a quarter of the free memory, at
-        most 1 GiB).
+        most 64 MiB).
     device
         Where to compute; default: where the images are. Results are always returned there.
     progress
@@ -82,10 +82,12 @@ def saliency(
         found.add(block, norm)
     if certify == "none":
         return found.result(norm, None)
-    maps, explained = torch.cat(found.maps), torch.cat(found.images)
+    result = found.result(norm, None)
     full = certify == "full"
-    certificate = certificate_of(found.last, maps, explained, options, norm, seed, full=full, ties=found.ties)
-    return found.result(norm, checked(certificate))
+    certificate = certificate_of(
+        found.last, result.maps, result.images, options, norm, seed, full=full, ties=found.ties
+    )
+    return replace(result, certificate=checked(certificate))
 
 
 @dataclass
@@ -104,11 +106,11 @@ class _Found:
 
     def add(self, block: Block, norm: str) -> None:
         """Compute the maps of one block."""
-        flat = block.images.new_full((len(block.images), block.images[0].numel()), torch.nan, dtype=block.dtype)
-        norms = norms_of_columns(block.task, block.features, block.selection, NORMS[norm])
-        flat[:, block.features.to(flat.device)] = narrowed(norms, block.dtype).to(flat.device)
-        self.maps.append(flat.view(block.images.shape))
-        self.codes.append(block.codes.to(flat))
+        norms = norms_of_columns(block.task, block.features, block.selection, NORMS[norm], block.opening)
+        narrow = narrowed(norms, block.dtype).to(block.images.device)
+        maps = narrow if narrow.numel() == block.images.numel() else _spread(narrow, block)
+        self.maps.append(maps.reshape(block.images.shape))
+        self.codes.append(block.codes.to(maps))
         self.images.append(block.images)
         self.ties += block.ties
         self.blocks = [block]
@@ -120,6 +122,12 @@ class _Found:
             torch.cat(self.maps), torch.cat(self.codes), torch.cat(self.images), self.last.engine, norm,
             settings.step if settings.engine == "complex" else 0.0, settings.kinks, dict(self.ties), certificate,
         )  # fmt: skip
+
+
+def _spread(norms: torch.Tensor, block: Block) -> torch.Tensor:
+    """Put the features asked for in their places, NaN elsewhere: (n, all features)."""
+    whole = norms.new_full((len(norms), block.images[0].numel()), torch.nan)
+    return whole.index_copy_(1, block.features.to(norms.device), norms)
 
 
 def certify(

@@ -11,7 +11,7 @@ import torch
 
 from imagrad.complexstep.cache import Expected
 from imagrad.complexstep.number import PAIR, Lifted
-from imagrad.complexstep.points import ONE_SIDED, Settings
+from imagrad.complexstep.points import ONE_SIDED, Settings, all_finite
 from imagrad.complexstep.program import Program
 from imagrad.complexstep.recorded import replay
 from imagrad.errors import DerivativeError
@@ -113,15 +113,13 @@ def value_and_pull(task: Task) -> tuple[torch.Tensor, Pull]:
     The derivative along a direction is linear in the direction, so that it can be transposed: torch turns round the
     linear operations of our own rules, and uses no derivative of a nonlinear one.
     """
-    values: list[torch.Tensor] = []
 
-    def along(direction: torch.Tensor) -> torch.Tensor:
+    def along(direction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         result = task.program.run(Lifted(task.point, direction, PAIR), *task.held)
-        values.append(result.re)
-        return result.im
+        return result.im, result.re
 
     with recording(task):
-        turned = torch.func.vjp(along, torch.zeros_like(task.point))[1]
+        turned, value = torch.func.vjp(along, torch.zeros_like(task.point), has_aux=True)[1:]  # pyright: ignore[reportAssignmentType]  # three, with has_aux
 
     def pull(cotangents: torch.Tensor) -> torch.Tensor:
         with recording(task), _without_hints():
@@ -129,7 +127,7 @@ def value_and_pull(task: Task) -> tuple[torch.Tensor, Pull]:
                 return turned(cotangents[0])[0][None]
             return torch.vmap(lambda cotangent: turned(cotangent)[0])(cotangents)
 
-    return values[0], pull
+    return value, pull
 
 
 def column_blocks(task: Task, features: torch.Tensor) -> Iterator[torch.Tensor]:
@@ -153,7 +151,7 @@ def unit_directions(points: torch.Tensor, features: torch.Tensor, batched: bool)
 
 def checked_finite(derivatives: torch.Tensor) -> torch.Tensor:
     """Return the derivatives; raise `DerivativeError` when one is NaN or infinite."""
-    if not torch.isfinite(derivatives).all():
+    if not all_finite(derivatives):
         raise DerivativeError(
             "all derivatives must be finite; some are NaN or infinite. The network overflows, or has a pole, at this "
             "point: look at its output, and at the scale of its input. Where it is torch.where that leaves a pole out, "

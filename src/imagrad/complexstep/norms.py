@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 
 from imagrad.complexstep.derivatives import flat_codes, of_features, prepare
 from imagrad.complexstep.engines import Task, checked_finite, column_blocks, recording, value_and_pull
+from imagrad.complexstep.first_product import FirstProduct, features_first
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.points import DEFAULT_STEP, Settings
 from imagrad.complexstep.rows import row_blocks
@@ -24,24 +25,41 @@ Latents = Sequence[int] | torch.Tensor | None
 class Norm:
     """How the derivatives of all latents with respect to one feature become one number, part by part."""
 
-    partial: Callable[[torch.Tensor, int], torch.Tensor]
-    """Of some latents, along an axis."""
-    join: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    """Of two parts."""
+    along: Callable[[torch.Tensor, int], torch.Tensor]
+    """Of all latents, along an axis."""
+    add: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    """To what the latents before have given, at first zeros, add what one more gives, in place."""
     finish: Callable[[torch.Tensor], torch.Tensor]
     summary: str
 
 
+_IMAGES = 256
+"""Images whose rows are added up at a time: of more, sums leave the cache, and fewer hidden units are dead in all."""
+
 NORMS: Registry[Norm] = Registry("norm")
 NORMS.register("l2")(
-    Norm(lambda d, axis: (d * d).sum(axis), torch.add, lambda s: _root(s), "Root of the sum of squares: Eq. 12.")
+    Norm(
+        lambda d, axis: (d * d).sum(axis), lambda total, d: total.addcmul_(d, d), lambda s: _root(s),
+        "Root of the sum of squares: Eq. 12.",
+    )
+)  # fmt: skip
+NORMS.register("l1")(
+    Norm(
+        lambda d, axis: d.abs().sum(axis), lambda total, d: total.add_(d.abs()), lambda s: s, "Sum of absolute values."
+    )
 )
-NORMS.register("l1")(Norm(lambda d, axis: d.abs().sum(axis), torch.add, lambda s: s, "Sum of absolute values."))
-NORMS.register("max")(Norm(lambda d, axis: d.abs().amax(axis), torch.maximum, lambda s: s, "Largest absolute value."))
+NORMS.register("max")(
+    Norm(
+        lambda d, axis: d.abs().amax(axis), lambda total, d: total.clamp_min_(d.abs()), lambda s: s,
+        "Largest absolute value.",
+    )
+)  # fmt: skip
 
 
 def _root(squares: torch.Tensor) -> torch.Tensor:
     """Square root whose own derivative at 0 is 0, so that a feature without influence does not ruin a gradient."""
+    if not squares.requires_grad:
+        return squares.sqrt()
     positive = squares > 0
     return torch.where(positive, torch.where(positive, squares, torch.ones_like(squares)).sqrt(), squares)
 
@@ -92,19 +110,47 @@ def select_features(mask: torch.Tensor | None, shape: torch.Size) -> torch.Tenso
     return mask.flatten().nonzero()[:, 0]
 
 
-def norms_of_columns(task: Task, features: torch.Tensor, selection: Selection, norm: Norm) -> torch.Tensor:
+def norms_of_columns(
+    task: Task, features: torch.Tensor, selection: Selection, norm: Norm, opening: FirstProduct | None = None
+) -> torch.Tensor:
     """Return the norm over the latents of each feature's derivatives: (n, features), n being 1 for a single point.
 
-    `features` are indices into the flattened input.
+    `features` are indices into the flattened input; `opening` is the task taken apart, where it can be.
     """
     if task.chooses_forward(len(features), len(selection.indices)):
         blocks = (selection.of(flat_codes(columns)) for columns in column_blocks(task, features))
-        return norm.finish(torch.cat([norm.partial(block, -1) for block in blocks]).T)  # of (k, n)
-    total: torch.Tensor | None = None
+        return norm.finish(torch.cat([norm.along(block, -1) for block in blocks]).T)  # of (k, n)
+    if opening is None:
+        total = task.point.new_zeros(len(task.point) if task.batched else 1, len(features))
+        return _added_up(_rows(task, features, selection), total, norm)
+    at_once = _IMAGES if task.program.batch is None else len(task.point)
+    parts = [slice(begin, begin + at_once) for begin in range(0, len(task.point), at_once)]
+    return torch.cat([_norms_of_part(opening, images, features, selection, norm) for images in parts])
+
+
+def _norms_of_part(
+    opening: FirstProduct, images: slice, features: torch.Tensor, selection: Selection, norm: Norm
+) -> torch.Tensor:
+    """Return the norms for some images of a network that begins with a product: (images, features)."""
+    rest = opening.rest(images)
+    rows = (
+        row
+        for outputs, cotangents in row_blocks(rest, selection.indices)
+        for row in opening.rows(_weighted(flat_codes(cotangents), selection, outputs), features)
+    )
+    return _added_up(rows, features_first(rest.point, len(rest.point), len(features)), norm)
+
+
+def _rows(task: Task, features: torch.Tensor, selection: Selection) -> Iterator[torch.Tensor]:
+    """Yield the weighted rows of the Jacobian one by one: (n, features)."""
     for outputs, rows in row_blocks(task, selection.indices):
-        part = norm.partial(_weighted(of_features(flat_codes(rows), features), selection, outputs), 0)
-        total = part if total is None else norm.join(total, part)
-    assert total is not None
+        yield from _weighted(of_features(flat_codes(rows), features), selection, outputs).unbind()
+
+
+def _added_up(rows: Iterator[torch.Tensor], total: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """Add rows up, onto zeros, while they are in the cache, and finish: the shape of `total`."""
+    for row in rows:
+        norm.add(total, row)
     return norm.finish(checked_finite(total))
 
 

@@ -68,6 +68,8 @@ class Graph:
     """The only size of the first axis that the graph is good for; None when it takes any."""
     recorded: dict[Any, Any] = field(default_factory=dict[Any, Any], compare=False, repr=False)
     """Straight-line programs made of it, by shape: see `recorded.py`."""
+    derived: dict[Any, Any] = field(default_factory=dict[Any, Any], compare=False, repr=False)
+    """What functions have found out about it and need not find out again, by function."""
 
     @cached_property
     def reached(self) -> dict[fx.Node, None]:
@@ -78,7 +80,7 @@ class Graph:
         found: dict[fx.Node, None] = {}
         varying: set[fx.Node] = set()
         for node in self.nodes:
-            is_input = node.op == "placeholder" and node.name == self.inputs[0]
+            is_input = node.name == self.inputs[0]
             uses = node.op == "call_function" and any(source in varying for source in node.all_input_nodes)
             if is_input or (uses and not isinstance(node.meta.get("val"), int | float | torch.SymInt)):
                 found[node] = None
