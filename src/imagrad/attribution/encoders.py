@@ -31,7 +31,7 @@ def check_eval_mode(encoder: Function) -> None:
 
 
 def batches_of(images: Images, held: Held, size_for: Callable[[int], int]) -> Iterator[tuple[torch.Tensor, Held]]:
-    """Yield checked batches, each with its part of what is held; `size_for` tells how many images of so many numbers."""
+    """Yield checked batches, each with its part of what is held; `size_for` images of so many numbers at a time."""
     shape: tuple[int, ...] | None = None
     check_held(images, held)
     for batch in [images] if isinstance(images, torch.Tensor) else images:
