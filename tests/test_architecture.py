@@ -14,7 +14,8 @@ FLOORS = [
     ["checks"],
     ["store", "figures"],
     ["reproduce"],
-    ["cli", "explorer"],
+    ["explorer"],
+    ["cli"],
     ["__main__"],
 ]
 PACKAGE = "imagrad"

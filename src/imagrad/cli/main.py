@@ -11,7 +11,19 @@ from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 
-from imagrad.cli import certify, check, compare, demo, explain, layers, preflight, reproduce, summarize, train
+from imagrad.cli import (
+    certify,
+    check,
+    compare,
+    demo,
+    explain,
+    layers,
+    preflight,
+    reproduce,
+    serve,
+    summarize,
+    train,
+)
 from imagrad.cli import list as list_command
 from imagrad.cli.conventions import Command, Group, add_common_options
 from imagrad.errors import ImagradError
@@ -28,6 +40,7 @@ COMMANDS: dict[str, Command | Group] = {
     "compare": compare.COMMAND,
     "summarize": summarize.COMMAND,
     "reproduce": reproduce.COMMAND,
+    "serve": serve.COMMAND,
     "list": list_command.COMMAND,
 }
 
