@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from imagrad.errors import ImagradError
-from imagrad.explorer.about import about, gallery, warm_up
+from imagrad.explorer.about import about, gallery
 from imagrad.explorer.answers import Answers
 from imagrad.explorer.corrupting import corrupt
 from imagrad.explorer.fig11 import Fig11
@@ -84,9 +83,7 @@ def create_app(subject: Subject, limits: Limits | None = None, doors: Doors | No
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        warming = asyncio.create_task(desk.computing.run(warm_up))  # held: a task that nobody holds may vanish
         yield
-        warming.cancel()
         desk.fig11.stop()
         desk.computing.close()
         desk.decoding.close()

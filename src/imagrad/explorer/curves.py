@@ -65,7 +65,12 @@ def measured(trial: Trial, encode: Callable[[torch.Tensor], torch.Tensor], seed:
 
     explained = trial.images[:_MAPS].split(_AT_ONCE)
     steps = len(explained) + 1 + len(PERCENTAGES)
-    curve = Curve(f"measured here on {len(trial.images)} images of {trial.source}", (0.0, *PERCENTAGES), {}, 0.0)
+    curve = Curve(
+        f"measured here on {len(trial.images)} images of {trial.source}, all with the pixels of the mean map flipped",
+        (0.0, *PERCENTAGES),
+        {},
+        0.0,
+    )
     maps = list[Picture]()
     for some in explained:
         maps.append(pictures(saliency(encode, some, certify="none").maps))

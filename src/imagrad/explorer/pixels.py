@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import warnings
 
 import numpy as np
 import torch
@@ -54,13 +55,7 @@ def uploaded(content: bytes, fit: Fit, most_pixels: int) -> torch.Tensor:
     Its size and kind are read from the header first, so that a small file cannot ask for much memory. Raises
     `ImageError` for a picture of more than `most_pixels` or of an unknown kind, `CorruptDataError` for a damaged one.
     """
-    try:
-        with Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
-            width, height = opened.size
-    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
-        raise ImageError(
-            f"a picture must be one of {', '.join(_FORMATS)}; this file could not be read as one."
-        ) from error
+    width, height = _size(content)
     if width * height > most_pixels:
         raise ImageError(
             f"a picture may have {most_pixels:,} pixels; this one is {width} x {height}. "
@@ -69,3 +64,16 @@ def uploaded(content: bytes, fit: Fit, most_pixels: int) -> torch.Tensor:
     raw = decode_picture(io.BytesIO(content), "the picture")
     image = in_unit_range(raw[None], "the picture", np.zeros(1, np.intp))[0]
     return fit_image(image, fit)
+
+
+def _size(content: bytes) -> tuple[int, int]:
+    """Read width and height from the header alone, whatever they are."""
+    quiet = warnings.catch_warnings(action="ignore", category=Image.DecompressionBombWarning)
+    try:
+        with quiet, Image.open(io.BytesIO(content), formats=_FORMATS) as opened:
+            return opened.size
+    except Image.DecompressionBombError as error:
+        raise ImageError("a picture may not be as large as this one says it is. Bring it to a smaller size.") from error
+    except Exception as error:  # a damaged file makes Pillow's decoders raise nearly anything
+        kinds = ", ".join(_FORMATS)
+        raise ImageError(f"a picture must be one of {kinds}; this file could not be read as one.") from error

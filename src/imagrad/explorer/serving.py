@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -71,6 +72,7 @@ def serve(subject: Subject, address: Address, taken: socket.socket, ready: Calla
     """Serve until Ctrl-C; call `ready` with the address of the page just before."""
     import uvicorn
 
+    from imagrad.explorer.about import warm_up
     from imagrad.explorer.app import create_app
     from imagrad.explorer.security import Doors
 
@@ -82,5 +84,6 @@ def serve(subject: Subject, address: Address, taken: socket.socket, ready: Calla
         app, log_level="warning", access_log=False, server_header=False, proxy_headers=False, timeout_keep_alive=5,
         limit_concurrency=512, timeout_graceful_shutdown=2, h11_max_incomplete_event_size=32 * 1024, ws="none",
     )  # fmt: skip
+    threading.Thread(target=warm_up, daemon=True).start()
     ready(url_of(taken))
     uvicorn.Server(config).run(sockets=[taken])

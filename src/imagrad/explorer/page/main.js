@@ -81,6 +81,7 @@ function draw() {
     svg.setAttribute("aria-label", `Map by ${map.title}: largest ${short(map.largest)} at row ${Math.floor(top / size[1])}, column ${top % size[1]}`);
     $(k ? "caption-b" : "caption-a").textContent = `${map.title}; largest ${short(map.largest)}`;
   });
+  drawMap($("peek"), maps[0].values, size, { levels, outline });
   drawScale($("scale"), levels, { label: "Scale of the map" });
   $("units").textContent = unitsText(maps);
   $("told").textContent = `${shown.a.milliseconds.toFixed(0)} ms by ${shown.a.engine}`;

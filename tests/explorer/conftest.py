@@ -1,0 +1,63 @@
+"""What the tests of the explorer share: a small network for the embedded digits, and a client of its server."""
+
+import os
+
+import pytest
+import torch
+
+if not os.environ.get("IMAGRAD_REQUIRE_MNIST"):  # in CI nothing may be missing
+    pytest.importorskip("fastapi", reason="the explorer needs imagrad[explorer]")
+
+from starlette.testclient import TestClient
+
+from imagrad.cli.main import main
+from imagrad.data.datasets import load_dataset
+from imagrad.explorer.app import create_app
+from imagrad.explorer.subject import Subject, explored
+from imagrad.models.opening import open_network
+from imagrad.training.classifier import load_classifier, train_classifier
+from imagrad.training.config import ClassifierConfig
+
+from .small import LOCAL, sent
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory):
+    """The run folder of a small network for the digits, 8 x 8 to 5."""
+    out = tmp_path_factory.mktemp("runs") / "dae"
+    options = ["--data", "digits:train[:300]", "--hidden", "16", "--latents", "5", "--epochs", "5"]
+    assert main(["train", *options, "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("classifiers") / "classifier"
+    train_classifier(ClassifierConfig("digits", epochs=6, batch_size=25), out)
+    return out
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    return load_dataset("digits:test[:60]")
+
+
+@pytest.fixture(scope="session")
+def subject(run_folder, classifier_folder, dataset):
+    """Two networks, the second with other weights, a classifier, and images with its labels."""
+    first = open_network(str(run_folder))
+    second = open_network(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3), torch.nn.ReLU()).eval())
+    networks = tuple(explored(network, dataset, "cpu", 10**6) for network in (first, second))
+    return Subject(networks, dataset, (1, 8, 8), "cpu", load_classifier(classifier_folder))
+
+
+@pytest.fixture
+def client(subject):
+    with TestClient(create_app(subject), base_url=LOCAL) as client:
+        yield client
+
+
+@pytest.fixture
+def pixels(dataset):
+    """The first digit as the page sends it."""
+    return sent(dataset.images(0, 1))
