@@ -87,7 +87,7 @@ class Answers:
 
     def computed(self, choices: Choices, pixels: str) -> Computed:
         """Compute the map of an image, or find it among the last ones."""
-        digest = hashlib.sha256(pixels.encode()).digest()
+        digest = hashlib.sha256(pixels.encode("utf-8", "surrogatepass")).digest()
         key = (choices.network, choices.method, choices.norm, choices.kinks, choices.certify, digest)
         return self.maps.get(key, lambda: compute(self.network(choices), choices, self.image(pixels)))
 

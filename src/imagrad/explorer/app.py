@@ -57,6 +57,7 @@ _PICTURE_BODY = {
         "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
     }
 }
+_LONGEST = 1000  # letters of a sentence
 _UNEXPECTED = "something went wrong here that should not have; the server's own output says what. Please report it."
 
 
@@ -202,4 +203,6 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _problem(status: int, text: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": text}, status, headers)
+    """Answer with a sentence, in which may be what the client sent: half characters are written as escapes."""
+    text = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
+    return JSONResponse({"error": text.encode("utf-8", "backslashreplace").decode()}, status, headers)

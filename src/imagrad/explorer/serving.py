@@ -27,6 +27,11 @@ class Address:
     port: int = 0
     """0: any that is free."""
 
+    def __post_init__(self) -> None:
+        """Refuse a port that cannot be: the system would take another one for it."""
+        if not 0 <= self.port <= 65535:
+            raise InputError(f"`port` must be from 0 (any that is free) to 65535; got {self.port}.")
+
     @property
     def is_local(self) -> bool:
         """Whether only this machine can reach it."""
@@ -48,13 +53,16 @@ def check_installed() -> None:
 
 def listen(address: Address) -> socket.socket:
     """Take the port; raise `InputError` where it is taken, or where the host is none of this machine's."""
+    taken: socket.socket | None = None
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)[0]
         taken = socket.socket(family, kind, protocol)  # asyncio looks at it: without, each answer waits for 40 ms
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(place)
         taken.listen(_BACKLOG)
-    except (OSError, OverflowError, UnicodeError) as error:
+    except (OSError, UnicodeError) as error:
+        if taken is not None:
+            taken.close()
         raise InputError(
             f"cannot listen on {address.host} port {address.port}: {error}. Another --port, or 0 for any that is free."
         ) from error

@@ -20,9 +20,17 @@ function say(text) {
   $("said").textContent = text;
 }
 
-function problem(error) {
+// What went wrong stays until the same goes right, or somebody changes the picture.
+let wrong = null;
+
+function problem(error, what = "asked") {
+  wrong = error === null ? null : what;
   $("problem").hidden = error === null;
   $("problem").textContent = error === null ? "" : error.message;
+}
+
+function wentRight(what = "asked") {
+  if (wrong === what) problem(null);
 }
 
 const quick = (name) => about.methods.find((method) => method.name === name).is_quick;
@@ -44,7 +52,7 @@ const explain = latest(async ({ ended }, isStale) => {
   if (!ended && !quick(first.method)) return; // such a method waits for the end of the stroke
   const asks = (one) => (one && (ended || quick(one.method)) ? ask("explain", { ...one, certify: ended && one.method === "saliency" }) : null);
   const [a, b] = await Promise.all([asks(first), asks(second)]);
-  problem(null);
+  wentRight();
   const old = state.beside && shown?.beside === state.beside ? shown.b : null;
   shown = { a, b: state.beside ? (b ?? old) : null, beside: state.beside, pixels: picture.pixels.slice(), choices: first };
   draw();
@@ -65,7 +73,7 @@ function mapsShown() {
 const titleOf = (network, method) => (about.networks.length > 1 ? `${about.networks[network].name}, ${method}` : method);
 
 function unitsText(maps) {
-  return maps[0].areAlike ? shown.a.units : "share of each map’s largest value, as the two methods have units of their own";
+  return maps[0].areAlike ? shown.a.units : "share of each map's largest value, as the two methods have units of their own";
 }
 
 function draw() {
@@ -158,6 +166,7 @@ function choosePixel(row, column) {
 const snapshot = () => ({ base: state.base, index: state.index, down: state.down, right: state.right, noise: state.noise, level: state.level, seed: state.seed });
 
 function remember() {
+  problem(null);
   picture.remember(snapshot());
   $("undo").disabled = false;
 }
@@ -200,11 +209,11 @@ async function openFile(file) {
   if (!file) return;
   try {
     if (file.size > about.upload_bytes) throw new Error(`A file may have ${about.upload_bytes / 2 ** 20} MiB; ${file.name} has more.`);
-    begin(fromBase64((await upload(file, "pad", $("invert").checked)).pixels));
-    problem(null);
+    const found = await upload(file, "pad", $("invert").checked);
+    begin(fromBase64(found.pixels));
     say(`${file.name} is opened.`);
   } catch (error) {
-    problem(error);
+    problem(error, "file");
   }
 }
 
@@ -391,7 +400,7 @@ async function restore() {
     if (state.percentage > 0) pollCurve();
     return true;
   } catch (error) {
-    problem(new Error(`The link could not be read: ${error.message}`));
+    problem(new Error(`The link could not be read: ${error.message}`), "link");
     return false;
   }
 }
