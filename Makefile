@@ -40,6 +40,7 @@ bench: $(READY)  ## Time the engines beside autograd's, training and data sets; 
 	$(BIN)/python benchmarks/certificates.py
 	$(BIN)/python benchmarks/training.py
 	$(BIN)/python benchmarks/dataset.py
+	$(BIN)/python benchmarks/explorer.py
 
 clean:  ## Remove what was installed and cached; runs/ stays.
 	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist

@@ -27,7 +27,7 @@ def served(*options):
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(90)
         finally:
             process.kill()
             process.stderr.close()

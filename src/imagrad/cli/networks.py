@@ -25,14 +25,14 @@ FEW = "digits:test[:8]"
 """What is looked at when no images are given; they are stretched to the network's size."""
 
 
-def add_network_options(parser: ArgumentParser, *, needs_data: bool = True) -> None:
-    """Add MODEL and --data with their options; where images need not be given, `FEW` are taken."""
+def add_network_options(parser: ArgumentParser, *, needs_data: bool = True, default: str = FEW) -> None:
+    """Add MODEL and --data with their options; where images need not be given, the `default` ones are taken."""
     add_model_options(parser)
     text = "Images: mnist:test[:3], picture.png, a folder, images.npy, *.parquet, images.zarr, ..."
     if needs_data:
         parser.add_argument("--data", required=True, help=text)
     else:
-        parser.add_argument("--data", type=str | None, default=None, help=f"{text} Default: {FEW}, resized.")
+        parser.add_argument("--data", type=str | None, default=None, help=f"{text} Default: {default}, resized.")
     parser.add_argument(
         "--fit", type=str | None, default=None, help="Bring images to the network's size: resize, pad or crop."
     )

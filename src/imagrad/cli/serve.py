@@ -19,7 +19,7 @@ _DEFAULT_DATA = "digits:test"
 
 
 def _add_arguments(parser: ArgumentParser) -> None:
-    add_network_options(parser, needs_data=False)
+    add_network_options(parser, needs_data=False, default=_DEFAULT_DATA)
     parser.add_argument(
         "--classifier", type=str | None, default=None,
         help="Run folder of a classifier, whose verdict is shown; default: that of RUN, if it has one.",

@@ -4,7 +4,23 @@ const TRIES = 3;
 
 const sleep = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
 
+let open = 0;
+
+function count(by) {
+  open += by;
+  document.querySelector("main").setAttribute("aria-busy", String(open > 0));
+}
+
 async function fetched(path, options) {
+  count(1);
+  try {
+    return await tried(path, options);
+  } finally {
+    setTimeout(() => count(-1)); // after whatever is asked next because of this answer
+  }
+}
+
+async function tried(path, options) {
   for (let attempt = 1; ; attempt++) {
     let answer;
     try {

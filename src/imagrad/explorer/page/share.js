@@ -43,7 +43,7 @@ export async function stateOf(fragment, about) {
   const state = {};
   for (const [key, value] of Object.entries(given)) {
     if (key === "picture") continue;
-    if (!known[key]?.(value)) throw new Error(`${key} cannot be ${JSON.stringify(value)} here.`);
+    if (!Object.hasOwn(known, key) || !known[key](value)) throw new Error(`${key} cannot be ${JSON.stringify(value)} here.`);
     state[key] = value;
   }
   const size = about.shape[0] * about.shape[1] * about.shape[2];
@@ -89,7 +89,7 @@ export function figureOf({ pixels, shape, maps, label }) {
   add("rect", { width: total, height: bottom, fill: "#fff" });
   const canvas = document.createElement("canvas");
   paint(canvas, pixels, shape);
-  add("image", { href: canvas.toDataURL(), x: 12, y: 12, width: side, height: high, style: "image-rendering: pixelated" });
+  add("image", { href: canvas.toDataURL(), x: 12, y: 12, width: side, height: high, "image-rendering": "pixelated" });
   const largest = Math.max(...maps.map((map) => map.largest));
   const levels = levelsTo(largest);
   maps.forEach((map, k) => {

@@ -1,0 +1,34 @@
+"""Many clients at a time: right answers or the stated refusals, and memory that does not grow."""
+
+import asyncio
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from .serving import served
+
+BENCHMARK = Path(__file__).parents[2] / "benchmarks/explorer.py"
+
+
+@pytest.fixture(scope="module")
+def load():
+    import sys
+
+    spec = importlib.util.spec_from_file_location("explorer_benchmark", BENCHMARK)
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_fifty_clients_for_a_few_seconds(load, run_folder):
+    with served(run_folder, "--data", "digits:test[:20]") as (process, url, _):
+        address = url.rstrip("/")
+        asyncio.run(load.draw_for(address, 5, 2, size=64))  # what is loaded at first use is loaded
+        before = load.megabytes(process.pid)
+        found = asyncio.run(load.draw_for(address, 50, 5, size=64))
+        after = load.megabytes(process.pid)
+    assert found.failures == [] and set(found.statuses) <= {200, 429, 503}
+    assert found.statuses[200] > 20
+    assert not after > before + 150, (before, after)  # what it remembers is some kilobytes here
