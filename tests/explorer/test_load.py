@@ -29,6 +29,7 @@ def test_fifty_clients_for_a_few_seconds(load, run_folder):
         before = load.megabytes(process.pid)
         found = asyncio.run(load.draw_for(address, 50, 5, size=64))
         after = load.megabytes(process.pid)
-    assert found.failures == [] and set(found.statuses) <= {200, 429, 503}
+    assert [text for text in found.failures if not text.startswith("408: ")] == []
+    assert set(found.statuses) <= {200, 408, 429, 503}
     assert found.statuses[200] > 20
     assert not after > before + 150, (before, after)  # what it remembers is some kilobytes here
