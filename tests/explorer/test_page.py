@@ -206,6 +206,7 @@ def test_a_drawn_picture_is_in_its_link(page):
     assert bars(page) == code
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fragment", "text"),
     [
@@ -225,6 +226,7 @@ def test_links_that_say_what_cannot_be_are_told(chromium, url, fragment, text):
     page.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["svg", "png", "json"])
 def test_what_is_shown_can_be_saved(page, tmp_path, kind):
     with page.expect_download() as download:
@@ -255,6 +257,7 @@ def test_everything_works_by_keyboard(page):
     page.wait_for_selector("#latent-title >> text=Latent 1")
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name(page):
     page.locator("#code button").nth(0).click()
     page.wait_for_selector("#traversal canvas")
@@ -292,6 +295,7 @@ def test_a_file_is_opened_and_one_that_is_no_picture_is_told(page, tmp_path):
     page.wait_for_selector("#problem >> text=this file could not be read as one.")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_light_and_dark(chromium, url, scheme):
     context = chromium.new_context(color_scheme=scheme)
