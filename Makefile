@@ -6,7 +6,7 @@ READY := .venv/ready
 # One thread a process: the tests already use every core, and two libraries that each take all of them stand in line.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow check docs bench clean
+.PHONY: help demo test test-slow check docs docs-site bench clean
 
 help:  ## Show this help.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
@@ -34,6 +34,9 @@ docs: $(READY)  ## Write what is generated from the code: docs/cli.md and the fi
 	$(BIN)/python docs/make_cli.py > docs/cli.md
 	$(BIN)/python docs/make_step_figure.py
 
+docs-site: $(READY)  ## Build the documentation as a site, build/site/index.html, and run its gallery (about a minute).
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv --session docs
+
 bench: $(READY)  ## Time the engines beside autograd's, training and data sets; see docs/benchmarks.md.
 	$(BIN)/python benchmarks/derivatives.py
 	$(BIN)/python benchmarks/large.py
@@ -43,4 +46,4 @@ bench: $(READY)  ## Time the engines beside autograd's, training and data sets; 
 	$(BIN)/python benchmarks/explorer.py
 
 clean:  ## Remove what was installed and cached; runs/ stays.
-	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv .nox .pytest_cache .ruff_cache .hypothesis build dist docs/gallery

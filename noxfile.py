@@ -1,4 +1,4 @@
-"""The checks, each in an environment of its own: nox -s check, nox -s test."""
+"""The checks, each in an environment of its own: nox -s check, nox -s test, nox -s docs."""
 
 import nox
 
@@ -30,3 +30,13 @@ def test(session: nox.Session) -> None:
     session.run(
         "python", "-m", "pytest", "-n", "auto", "--dist", "loadgroup", *session.posargs, env={"OMP_NUM_THREADS": "1"}
     )
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Make the site, from the pages, the docstrings and the gallery, which is run; a warning is an error."""
+    prepare(session, "docs")
+    session.run(
+        "python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/site", env={"OMP_NUM_THREADS": "1"}
+    )
+    session.run("python", "docs/check_site.py", "build/site")
