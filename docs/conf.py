@@ -26,6 +26,8 @@ default_role = "code"  # one backquote in a docstring is code
 
 html_theme = "furo"
 html_title = "imagrad"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 
 html_show_sourcelink = False
 html_copy_source = False

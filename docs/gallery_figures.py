@@ -1,5 +1,7 @@
 """How the gallery finds the figures of an example: they are made without pyplot, so looked for by name."""
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -31,5 +33,8 @@ def scrape_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
 def clean_start(gallery_conf: dict[str, Any], name: str) -> None:
     """Start each example with the same random numbers, one thread, and no window."""
     matplotlib.use("agg")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")  # of torch.export about itself
+    for name in ("torch.onnx", "onnx_ir", "onnxscript"):  # they note all that they do
+        logging.getLogger(name).setLevel(logging.ERROR)
     torch.manual_seed(0)
     torch.set_num_threads(1)

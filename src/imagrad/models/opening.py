@@ -62,7 +62,10 @@ class Network:
         return getattr(getattr(self.autoencoder, "config", None), "code", None) == "relu"
 
     def layers(self, images: torch.Tensor) -> tuple[Layer, ...]:
-        """List the inner tensors that can be the code, found by running the network on a batch of images."""
+        """List the inner tensors that can be the code: those its file names, or those of a run on a batch of images."""
+        named = None if self.is_here_alone else listed_layers(self.source)
+        if named is not None:
+            return named
         assert self._whole is not None and self._run is not None
         return layers_of(self._whole, images, self._run)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
+import imagrad
 from imagrad.errors import CorruptDataError, InputError, MissingDataError, MissingExtraError, UnsupportedOperationError
 from imagrad.models.onnx import read_onnx
 
@@ -214,3 +215,9 @@ def test_without_onnx_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(MissingExtraError, match=r'pip install "imagrad\[onnx\]"'):
         read_onnx(tmp_path / "net.onnx")
+
+
+def test_the_layers_of_a_file_are_listed_from_python_too(tmp_path):
+    onnx.save(dense(), tmp_path / "dense.onnx")
+    network = imagrad.open_network(tmp_path / "dense.onnx")
+    assert [(layer.name, layer.kind) for layer in network.layers(torch.zeros(2, 3))] == [("code", "MatMul")]
