@@ -11,6 +11,7 @@ import pytest
 
 from imagrad.attribution.methods import METHODS
 from imagrad.checks.checks import CHECKS
+from imagrad.checks.options import OPTIONS
 from imagrad.cli.conventions import Group
 from imagrad.cli.main import COMMANDS, build_parser
 from imagrad.complexstep.rules import RULES
@@ -19,8 +20,14 @@ from imagrad.data.datasets import DATASETS
 from imagrad.data.fitting import FITS
 
 ROOT = Path(__file__).parent.parent
-IN_ORDER = {"walkthrough.md"}  # whose commands belong between its code: tests/test_walkthrough.py
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+IN_ORDER = {"walkthrough.md", "tutorial.md"}  # whose commands belong between its code: tests/test_walkthrough.py
+MADE = ROOT / "docs" / "gallery"  # by the examples, which are run when it is made
+FOUND = sorted(page for page in (ROOT / "docs").rglob("*.md") if MADE not in page.parents)
+PAGES = [page for page in [*sorted(ROOT.glob("*.md")), *FOUND] if not page.read_text().startswith("```{include}")]
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
 
 
 def blocks(page, language):
@@ -28,19 +35,22 @@ def blocks(page, language):
 
 
 @pytest.mark.parametrize(
-    "page", [page for page in PAGES if blocks(page, "python") and page.name not in IN_ORDER], ids=lambda page: page.name
+    "page", [page for page in PAGES if blocks(page, "python") and page.name not in IN_ORDER], ids=name_of
 )
 def test_python_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for registry in (METHODS, CHECKS, RULES, CORRUPTIONS):  # pages show how to add to them
+    for registry in (METHODS, CHECKS, RULES, CORRUPTIONS, DATASETS):  # pages show how to add to them
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+    options = dict(OPTIONS)
+    for module in ("options", "checks"):
+        monkeypatch.setattr(f"imagrad.checks.{module}.OPTIONS", options)
     for block in blocks(page, "python"):
         exec(compile(block, page.name, "exec"), {})
     if page.name == "README.md":
         assert (tmp_path / "maps.png").is_file()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_are_spelt_right(page):
     """Every `imagrad ...` line parses; those of the README that need no MNIST are also run, below."""
     lines = [line.split("#")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
@@ -67,7 +77,8 @@ def test_first_result_stands_within_thirty_lines():
 
 def test_links_and_pictures_exist():
     for page in PAGES:
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+        text = re.sub(r"^ *```.*?^ *```", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+        for target in re.findall(r"\]\(([^)#]+)\)", text):
             if not target.startswith("http"):
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
 

@@ -4,6 +4,7 @@ The site itself is built, and the gallery run, by `make docs-site`.
 """
 
 import ast
+import csv
 import importlib.util
 import re
 from pathlib import Path
@@ -135,3 +136,26 @@ def test_figures_of_an_example_are_shown_once(tmp_path):
     shown = scrape(None, kept, {"src_dir": str(tmp_path)})
     assert "2.png" in shown and "1.png" not in shown
     assert scrape(None, kept, {"src_dir": str(tmp_path)}) == ""
+
+
+# --- the draft of the paper ---
+
+
+def test_the_draft_cites_what_it_lists_and_lists_what_it_cites():
+    text = (ROOT / "paper" / "paper.md").read_text()
+    listed = re.findall(r"^@\w+\{(\w+),$", (ROOT / "paper" / "paper.bib").read_text(), re.MULTILINE)
+    assert sorted({*re.findall(r"@(\w+\d{4})", text)}) == sorted(listed)
+
+
+def test_numbers_of_the_draft_are_those_of_the_reproduction():
+    text = (ROOT / "paper" / "paper.md").read_text()
+    with (DOCS / "reproduction" / "verdicts.csv").open() as file:
+        for row in csv.DictReader(file):
+            score, low, high = (float(row[name]) for name in ("score", "low", "high"))
+            outcome = re.split("[:,]", row["verdict"])[0]
+            line = f"| {row['check'].replace('-', ' ')} | {score:.3f} ({low:.3f} to {high:.3f}) | {outcome}"
+            assert line in text, line
+    with (DOCS / "reproduction" / "corruption.csv").open() as file:
+        first = next(csv.DictReader(file))
+    for column in ("most 10 %", "least 10 %", "most 30 %"):
+        assert f"{first[column].split()[0]} %" in text

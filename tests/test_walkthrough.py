@@ -1,4 +1,4 @@
-"""docs/walkthrough.md from its first line to its last: its code and its commands, in their order, in one folder."""
+"""Pages whose commands belong between their code, from the first line to the last, in their order, in one folder."""
 
 import re
 import shlex
@@ -13,20 +13,28 @@ from PIL import Image
 import imagrad
 from imagrad.cli.main import main
 
-PAGE = Path(__file__).parent.parent / "docs" / "walkthrough.md"
+DOCS = Path(__file__).parent.parent / "docs"
+TAKES_LONG = ("mnist", "reproduce")  # commands that tests/test_documentation.py parses, and no test of a page runs
+
+
+def follow(page):
+    """Do what a page says, and return the names that its code has made."""
+    known = {}
+    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
+        if language == "python":
+            exec(compile(block, page.name, "exec"), known)
+        elif language == "sh":
+            for line in block.splitlines():
+                if not any(word in line for word in TAKES_LONG):
+                    assert main(shlex.split(line)[1:]) == 0, line
+    return known
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of torch's exporter
 def test_walkthrough(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    known = {}
-    for language, block in re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL):
-        if language == "python":
-            exec(compile(block, PAGE.name, "exec"), known)
-            continue
-        for line in block.splitlines():
-            assert main(shlex.split(line)[1:]) == 0, line
+    known = follow(DOCS / "walkthrough.md")
     told = capsys.readouterr().out
     assert "maps.zarr holds maps of 60 of 60 images" in told and "ready to be explained" in told
     assert (tmp_path / "mean-maps.png").stat().st_size > 10_000
@@ -44,3 +52,17 @@ def assert_maps_are_right(encoder):
         assert np.allclose(store.maps.values[k], expected.detach().numpy(), rtol=1e-4, atol=1e-6)
         assert np.allclose(store.codes.values[k], encoder(image)[0].detach().numpy(), rtol=1e-4, atol=1e-5)
     assert imagrad.open_store("maps.zarr").is_complete
+
+
+@pytest.mark.slow
+def test_tutorial(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    known = follow(DOCS / "tutorial.md")
+    told = capsys.readouterr().out
+    assert "locality, saliency: passes" in told and known["errors"]
+    assert Path("runs/maps/figures/saliency.png").stat().st_size > 10_000
+    trained = [line for line in told.splitlines() if line.startswith(("cross-entropy", "latents active"))]
+    (shown,) = re.findall(r"^```text\n(.*?)^```", (DOCS / "tutorial.md").read_text(), re.MULTILINE | re.DOTALL)
+    assert [re.split(r"\d", line)[0] for line in trained] == [re.split(r"\d", line)[0] for line in shown.splitlines()]
+    numbers = [[float(x) for x in re.findall(r"\d\.\d+", " ".join(lines))] for lines in (trained, shown.splitlines())]
+    assert np.allclose(*numbers, rtol=0.05)  # other processors round otherwise
