@@ -37,6 +37,6 @@ def docs(session: nox.Session) -> None:
     """Make the site, from the pages, the docstrings and the gallery, which is run; a warning is an error."""
     prepare(session, "docs")
     session.run(
-        "python", "-m", "sphinx", "-W", "--keep-going", "-q", "docs", "build/site", env={"OMP_NUM_THREADS": "1"}
+        "python", "-m", "sphinx", "-E", "-W", "--keep-going", "-q", "docs", "build/site", env={"OMP_NUM_THREADS": "1"}
     )
     session.run("python", "docs/check_site.py", "build/site")

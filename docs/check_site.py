@@ -90,7 +90,7 @@ def main(folder: str) -> None:
     import imagrad
 
     site = Path(folder).resolve()
-    found = faults_of(site, imagrad.__all__)
+    found = faults_of(site, [*imagrad.__all__, *(f"complexstep.{name}" for name in imagrad.complexstep.__all__)])
     if found:
         sys.exit("\n".join(found))
     print(f"{len(list(site.rglob('*.html')))} pages: all links lead somewhere, nothing is fetched from elsewhere")

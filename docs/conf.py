@@ -37,11 +37,13 @@ myst_heading_anchors = 3
 suppress_warnings = ["config.cache"]  # functions in the configuration are no reason to say so
 
 autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "__init__"}  # results are returned, not made
 autodoc_typehints = "signature"
 autodoc_preserve_defaults = True
 autodoc_class_signature = "separated"
 autodoc_inherit_docstrings = False
 napoleon_google_docstring = False
+napoleon_use_param = False
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 100
 
@@ -83,24 +85,29 @@ def copy_reports(app: Sphinx, exception: Exception | None) -> None:
 
 def mend_source(app: Sphinx, docname: str, content: list[str]) -> None:
     """Lead links to files beside docs/ to the pages that show them here."""
-    content[0] = content[0].replace("](../CONTRIBUTING.md)", "](contributing.md)")
+    content[0] = re.sub(r"\]\((\.\./)+CONTRIBUTING\.md", "](/contributing.md", content[0])
 
 
 def mend_docstring(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Take `*input` in a shape as it is meant, not as the start of emphasis; code between backquotes stays."""
+    """Before napoleon: take `*input` in a shape as it is meant, and call what stands behind the parameters "Notes".
+
+    Code between backquotes stays. Napoleon would take a paragraph behind the parameters for one more of them.
+    """
     for number, line in enumerate(lines):
         parts = re.split(r"(`[^`]*`)", line)
         lines[number] = "".join(part if part.startswith("`") else part.replace("*", r"\*") for part in parts)
+    if "Parameters" in lines:
+        for number in range(lines.index("Parameters") + 2, len(lines)):
+            if not lines[number - 1].strip() and lines[number][:1].strip():
+                lines[number:number] = ["Notes", "-----"]
+                break
+    app.env.temp_data["own_lines"] = list(lines)
 
 
-def mark_notes(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Call what stands behind the parameters "Notes", where napoleon would take it for one more parameter."""
-    if "Parameters" not in lines:
-        return
-    for number in range(lines.index("Parameters") + 2, len(lines)):
-        if not lines[number - 1].strip() and lines[number][:1].strip():
-            lines[number:number] = ["Notes", "-----"]
-            return
+def restore_attribute(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """After napoleon, which takes what stands before a colon in the sentence on an attribute for its type."""
+    if what in ("attribute", "property", "data"):
+        lines[:] = app.env.temp_data["own_lines"]
 
 
 def setup(app: Sphinx) -> None:
@@ -108,5 +115,5 @@ def setup(app: Sphinx) -> None:
     app.connect("source-read", mend_source)
     app.connect("doctree-read", link_reports)
     app.connect("build-finished", copy_reports)
-    app.connect("autodoc-process-docstring", mark_notes, priority=100)  # before napoleon
-    app.connect("autodoc-process-docstring", mend_docstring)
+    app.connect("autodoc-process-docstring", mend_docstring, priority=100)
+    app.connect("autodoc-process-docstring", restore_attribute, priority=900)

@@ -67,6 +67,11 @@ def test_first_picture_of_the_readme(tmp_path):
     (line,) = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines() if "seven" in line]
     command = [sys.executable, "-m", *shlex.split(line), "--out", str(tmp_path / "out")]
     out = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    (told,), (shown,) = (
+        re.findall(r"^seven\.jpg +([\d.]+) +(\d+, \d+) ", text, re.MULTILINE)
+        for text in (out, (ROOT / "docs/quickstart.md").read_text())
+    )
+    assert abs(float(told[0]) - float(shown[0])) < 1e-3 and told[1] == shown[1]
     assert "explained 1 image with" in out and (tmp_path / "out/figures/saliency.png").is_file()
 
 
