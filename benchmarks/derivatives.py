@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from competitors import FORWARD, REFERENCE, SOME, WAYS, literal_of_some
-from harness import Run, check_equal, in_child, interleaved, markdown, peak_megabytes, surroundings, warm, write
+from harness import attempt, check_equal, in_child, interleaved, markdown, peak_megabytes, surroundings, warm, write
 from networks import NETWORKS, made
 
 RESULTS = Path(__file__).parent / "results"
@@ -40,14 +40,6 @@ def main() -> None:
         print(f"{name}: results agree to {max(records[-1]['off'].values()):.1e}", file=sys.stderr, flush=True)
     print(f"\n{tables(records)}")
     print(f"\nwritten to {RESULTS}", file=sys.stderr)
-
-
-def attempt(run: Run) -> torch.Tensor | str:
-    """Return what a competitor returns, or why it cannot."""
-    try:
-        return run().detach()
-    except (NotImplementedError, RuntimeError, ImportError) as error:
-        return f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
 
 
 def measure_time(name: str, seconds: float) -> dict[str, Any]:

@@ -44,20 +44,31 @@ class Timing:
     rounds: int
 
 
-def check_equal(results: Mapping[str, torch.Tensor], reference: str) -> dict[str, float]:
+def attempt(run: Run) -> torch.Tensor | str:
+    """Return what a competitor returns, or why it cannot."""
+    try:
+        return run().detach()
+    except (NotImplementedError, RuntimeError, ImportError) as error:
+        return f"{type(error).__name__}: {str(error).splitlines()[0][:150]}"
+
+
+def check_equal(results: Mapping[str, torch.Tensor], reference: str, tolerance: float = TOLERANCE) -> dict[str, float]:
     """Return how far each result is from the reference's, relative to the largest; raise when one is too far."""
     truth = results[reference].flatten()
     off = {name: float((result.flatten() - truth).abs().max() / truth.abs().max()) for name, result in results.items()}
-    wrong = {name: far for name, far in off.items() if not far <= TOLERANCE}
+    wrong = {name: far for name, far in off.items() if not far <= tolerance}
     if wrong:
-        raise AssertionError(f"results must agree to {TOLERANCE:g} before they are timed; these do not: {wrong}")
+        raise AssertionError(f"results must agree to {tolerance:g} before they are timed; these do not: {wrong}")
     return off
 
 
-def interleaved(runs: Mapping[str, Run], reference: str, seconds: float) -> dict[str, Timing]:
+def interleaved(
+    runs: Mapping[str, Run], reference: str, seconds: float, clock: Callable[[], float] = time.process_time
+) -> dict[str, Timing]:
     """Time competitors in rounds, one call each a round, for about so many seconds each.
 
     The seconds are those of the processor, so that other work on the machine does not count: all run in one thread.
+    Where they run in several, `clock` must be that of the wall.
     What slows the machine for a while slows all of a round, so that the ratios are steadier than the times. A
     competitor stops after its seconds, though not before two rounds.
     """
@@ -68,9 +79,9 @@ def interleaved(runs: Mapping[str, Run], reference: str, seconds: float) -> dict
         for _ in range(_MOST):
             for name, run in runs.items():
                 if len(times[name]) < _FEWEST or sum(times[name]) < seconds:
-                    begin = time.process_time()
+                    begin = clock()
                     run()
-                    times[name].append(time.process_time() - begin)
+                    times[name].append(clock() - begin)
     finally:
         gc.enable()
     return {name: _timing(of_it, times[reference]) for name, of_it in times.items()}

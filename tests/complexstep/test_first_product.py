@@ -6,11 +6,17 @@ from torch import nn
 
 from imagrad.attribution.blocks import Options, blocks_of
 from imagrad.attribution.saliency import saliency
-from imagrad.complexstep import first_product
+from imagrad.complexstep import first_product, norms
 from imagrad.complexstep.norms import NORMS, norms_of_columns, select, select_features
 from imagrad.errors import DerivativeError
 
 PIXELS, HIDDEN, LATENTS = 12, 9, 5
+
+
+@pytest.fixture(autouse=True)
+def not_held(monkeypatch):
+    """Take no Jacobian for small enough to be held."""
+    monkeypatch.setattr(norms, "_FEW", 0)
 
 
 def dense(seed=0, dead=(1, 4), dtype=torch.float64):
@@ -171,3 +177,12 @@ def test_new_weights_of_the_same_network_are_seen():
     encoder[1].weight.mul_(-0.7)
     maps = saliency(encoder, images(), engine="transpose").maps
     torch.testing.assert_close(maps, by_autograd(encoder, images()), rtol=1e-13, atol=1e-15)
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "max"])
+def test_small_jacobians_are_held_and_give_the_same(norm, monkeypatch):
+    added_up = saliency(dense(), images(), norm=norm, engine="transpose").maps
+    monkeypatch.setattr(norms, "_FEW", 2**18)
+    monkeypatch.setattr(norms, "_added_up", None)
+    held = saliency(dense(), images(), norm=norm, engine="transpose").maps
+    torch.testing.assert_close(held, added_up, rtol=1e-14, atol=1e-16)

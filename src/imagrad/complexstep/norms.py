@@ -36,6 +36,9 @@ class Norm:
 _IMAGES = 256
 """Images whose rows are added up at a time: of more, sums leave the cache, and fewer hidden units are dead in all."""
 
+_FEW = 2**18
+"""Numbers of a Jacobian that is small enough to be held, which saves a call for each of its rows."""
+
 NORMS: Registry[Norm] = Registry("norm")
 NORMS.register("l2")(
     Norm(
@@ -120,9 +123,12 @@ def norms_of_columns(
     if task.chooses_forward(len(features), len(selection.indices)):
         blocks = (selection.of(flat_codes(columns)) for columns in column_blocks(task, features))
         return norm.finish(torch.cat([norm.along(block, -1) for block in blocks]).T)  # of (k, n)
+    images = len(task.point) if task.batched else 1
+    if len(selection.indices) * images * len(features) <= _FEW:
+        rows = torch.stack(list(_rows(task, features, selection)))
+        return norm.finish(checked_finite(norm.along(rows, 0)))
     if opening is None:
-        total = task.point.new_zeros(len(task.point) if task.batched else 1, len(features))
-        return _added_up(_rows(task, features, selection), total, norm)
+        return _added_up(_rows(task, features, selection), task.point.new_zeros(images, len(features)), norm)
     at_once = _IMAGES if task.program.batch is None else len(task.point)
     parts = [slice(begin, begin + at_once) for begin in range(0, len(task.point), at_once)]
     return torch.cat([_norms_of_part(opening, images, features, selection, norm) for images in parts])

@@ -1,0 +1,151 @@
+"""Maps of column norms by imagrad and its peers, beside the floor of the arithmetic: see docs/performance.md."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import Run, attempt, check_equal, in_child, interleaved, markdown, peak_megabytes, surroundings, write
+from map_problems import PROBLEMS, Problem, synchronise
+from map_ways import COMPETITORS, REFERENCE, Competitor
+
+RESULTS = Path(__file__).parent / "results"
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of the largest norm
+_LONG = 20.0  # seconds: what takes longer for one call is not tried with other sizes, nor called twice
+
+
+def main() -> None:
+    """Measure what is asked for, print the tables, and write them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="+", choices=tuple(PROBLEMS), default=tuple(PROBLEMS))
+    parser.add_argument("--images", type=int, default=0, help="default: 10,000 for the paper's network, else fewer")
+    parser.add_argument("--seconds", type=float, default=6.0, help="for each competitor and problem (default: 6)")
+    parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    options = parser.parse_args()
+    records: list[dict[str, Any]] = []
+    for threads in options.threads:
+        for name in options.only:
+            measured = in_child(measure, name, options.images, options.seconds, threads, options.device, options.dtype)
+            records.append(measured)
+            print(f"\n{title(measured)}\n\n{markdown(table(measured))}", flush=True)
+            if measured["refusals"]:
+                print("\nNot measured: " + "; ".join(f"{way}: {why}" for way, why in measured["refusals"].items()))
+    found = {**surroundings(), "records": records}
+    tables = [f"{title(record)}\n\n{markdown(table(record))}" for record in records]
+    write(RESULTS, "maps", found).with_suffix(".md").write_text("\n\n".join(tables) + "\n")
+    print(f"\nwritten to {RESULTS}", file=sys.stderr)
+
+
+def measure(name: str, count: int, seconds: float, threads: int, device: str, dtype: str) -> dict[str, Any]:
+    """Check that all competitors agree on a problem, then time each with the size that suits it best."""
+    warnings.simplefilter("ignore")
+    if device == "cpu" and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # for those that make threads of their own
+    torch.set_num_threads(threads)
+    problem = _moved(PROBLEMS[name](count), device, getattr(torch, dtype))
+    runs, sizes, off, refusals, shares = {}, {}, {}, {}, {}  # type: ignore[var-annotated]
+    truth = None
+    for way, entry in sorted(COMPETITORS.items(), key=lambda item: item[0] != REFERENCE):  # it comes first
+        images = problem.images[: max(1, len(problem.images) // entry.cost)]
+        found = _best_size(problem, entry, images)
+        if isinstance(found, str):
+            refusals[way] = found
+            continue
+        sizes[way], maps = found
+        truth = maps if truth is None else truth
+        if not entry.is_other:
+            off |= check_equal({way: maps, "truth": truth[: len(maps)]}, "truth", TOLERANCE[truth.dtype])
+        runs[way], shares[way] = partial(_run, problem, entry, images, sizes[way]), len(images)
+    off.pop("truth")
+    floors = [problem.floor()]
+    timings = interleaved(runs, REFERENCE, seconds, time.perf_counter)
+    floors.append(problem.floor())
+    memory = {way: peak_megabytes(run) for way, run in runs.items()}
+    return {
+        "problem": problem.name, "images": len(problem.images), "threads": threads, "dtype": dtype,
+        "device": _device_name(device), "floor": 1e3 * min(floors), "refusals": refusals, "off": off, "sizes": sizes,
+        "milliseconds": {way: 1e3 * timing.median / shares[way] for way, timing in timings.items()},
+        "least": {way: 1e3 * timing.best / shares[way] for way, timing in timings.items()},
+        "rounds": {way: timing.rounds for way, timing in timings.items()},
+        "timed_on": shares, "megabytes": memory,
+    }  # fmt: skip
+
+
+def _run(problem: Problem, entry: Competitor, images: torch.Tensor, size: int) -> torch.Tensor:
+    maps = entry.run(problem, images, size)
+    synchronise(images.device)
+    return maps
+
+
+def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> tuple[int, torch.Tensor] | str:
+    """Find which of its sizes a competitor is fastest with; return its maps too, or why it cannot."""
+    times: dict[int, float] = {}
+    found: dict[int, torch.Tensor] = {}
+    for size in entry.sizes:
+        if size > 2 * len(images) and size != entry.sizes[-1]:
+            continue
+        run: Run = partial(_run, problem, entry, images, size)
+        for _ in range(2):  # the first call compiles, traces, and touches new memory
+            begin = time.perf_counter()
+            maps = attempt(run)
+            if isinstance(maps, str):
+                return maps
+            times[size], found[size] = time.perf_counter() - begin, maps
+            if times[size] > _LONG:
+                break
+        if times[size] > 2 * min(times.values()) or times[size] > _LONG:
+            break
+    best = min(times, key=times.__getitem__)
+    return best, found[best]
+
+
+def _moved(problem: Problem, device: str, dtype: torch.dtype) -> Problem:
+    """Bring a problem to a device and a type."""
+    problem.net.to(device, dtype)
+    return Problem(problem.name, problem.encoder, problem.net, problem.images.to(device, dtype))
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU"
+
+
+def title(record: dict[str, Any]) -> str:
+    """Say what a table is about."""
+    threads = f"{record['threads']} thread" + ("s" if record["threads"] > 1 else "")
+    return f"**{record['problem']}**, {record['images']} images, {record['dtype']}, {record['device']}, {threads}"
+
+
+def table(record: dict[str, Any]) -> list[dict[str, str]]:
+    """Return a row for each competitor, and one for the floor."""
+    rows: list[dict[str, str]] = []
+    ours = record["milliseconds"][REFERENCE]
+    for way, took in sorted(record["milliseconds"].items(), key=lambda item: item[1]):
+        size, most = record["sizes"][way], record["megabytes"][way]
+        rows.append({
+            "way": way + (f" ({COMPETITORS[way].is_other})" if COMPETITORS[way].is_other else ""),
+            "size": str(size) if size else "", "ms an image": _short(took),
+            "of imagrad's": f"{took / ours:.2f}", "of the floor": f"{took / record['floor']:.2f}",
+            "peak MB": "?" if most is None else f"{most:.0f}",
+            "difference": f"{record['off'][way]:.0e}" if way in record["off"] else "",
+        })  # fmt: skip
+    floor = record["floor"]
+    rows.append({**dict.fromkeys(rows[0], ""), "way": "floor", "ms an image": _short(floor),
+                 "of imagrad's": f"{floor / ours:.2f}", "of the floor": "1"})  # fmt: skip
+    return rows
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if value < 0.1 else f"{value:.3f}" if value < 10 else f"{value:.0f}"
+
+
+if __name__ == "__main__":
+    main()
