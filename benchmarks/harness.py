@@ -63,14 +63,18 @@ def check_equal(results: Mapping[str, torch.Tensor], reference: str, tolerance: 
 
 
 def interleaved(
-    runs: Mapping[str, Run], reference: str, seconds: float, clock: Callable[[], float] = time.process_time
+    runs: Mapping[str, Run],
+    reference: str,
+    seconds: float,
+    clock: Callable[[], float] = time.process_time,
+    fewest: int = _FEWEST,
 ) -> dict[str, Timing]:
     """Time competitors in rounds, one call each a round, for about so many seconds each.
 
     The seconds are those of the processor, so that other work on the machine does not count: all run in one thread.
     Where they run in several, `clock` must be that of the wall.
     What slows the machine for a while slows all of a round, so that the ratios are steadier than the times. A
-    competitor stops after its seconds, though not before two rounds.
+    competitor stops after its seconds, though not before `fewest` rounds.
     """
     times: dict[str, list[float]] = {name: [] for name in runs}
     gc.collect()
@@ -78,7 +82,7 @@ def interleaved(
     try:
         for _ in range(_MOST):
             for name, run in runs.items():
-                if len(times[name]) < _FEWEST or sum(times[name]) < seconds:
+                if len(times[name]) < fewest or sum(times[name]) < seconds:
                     begin = clock()
                     run()
                     times[name].append(clock() - begin)

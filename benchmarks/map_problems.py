@@ -106,7 +106,7 @@ def synchronise(device: torch.device) -> None:
 @PROBLEMS.register("paper")
 def paper(count: int) -> Problem:
     """Take the network that ships with imagrad, trained as in the paper, and the test images of MNIST."""
-    auto = imagrad.load()
+    auto = imagrad.load().requires_grad_(False)  # else the peers keep a graph for the weights too
     try:
         images = imagrad.load_dataset(f"mnist:test[:{count or 10_000}]").images()
         name = "784-128-32, MNIST"

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from map_ways import COMPETITORS, REFERENCE, Competitor
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of the largest norm
-_LONG = 20.0  # seconds: what takes longer for one call is not tried with other sizes, nor called twice
+_LONG = 10.0  # seconds: what takes longer is called but once to find its best size
 
 
 def main() -> None:
@@ -36,6 +37,7 @@ def main() -> None:
         for name in options.only:
             measured = in_child(measure, name, options.images, options.seconds, threads, options.device, options.dtype)
             records.append(measured)
+            write(RESULTS, "maps", {**surroundings(), "records": records})
             print(f"\n{title(measured)}\n\n{markdown(table(measured))}", flush=True)
             if measured["refusals"]:
                 print("\nNot measured: " + "; ".join(f"{way}: {why}" for way, why in measured["refusals"].items()))
@@ -52,24 +54,29 @@ def measure(name: str, count: int, seconds: float, threads: int, device: str, dt
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # for those that make threads of their own
     torch.set_num_threads(threads)
     problem = _moved(PROBLEMS[name](count), device, getattr(torch, dtype))
-    runs, sizes, off, refusals, shares = {}, {}, {}, {}, {}  # type: ignore[var-annotated]
-    truth = None
+    runs: dict[str, Run] = {}
+    sizes: dict[str, int] = {}
+    shares: dict[str, int] = {}
+    memory: dict[str, float | None] = {}
+    off: dict[str, float] = {}
+    refusals: dict[str, str] = {}
+    truth: torch.Tensor | None = None
     for way, entry in sorted(COMPETITORS.items(), key=lambda item: item[0] != REFERENCE):  # it comes first
         images = problem.images[: max(1, len(problem.images) // entry.cost)]
+        print(f"{name}, {threads}: {way}", file=sys.stderr, flush=True)
         found = _best_size(problem, entry, images)
         if isinstance(found, str):
             refusals[way] = found
             continue
-        sizes[way], maps = found
+        sizes[way], memory[way], maps = found.size, found.megabytes, found.maps
         truth = maps if truth is None else truth
         if not entry.is_other:
             off |= check_equal({way: maps, "truth": truth[: len(maps)]}, "truth", TOLERANCE[truth.dtype])
         runs[way], shares[way] = partial(_run, problem, entry, images, sizes[way]), len(images)
     off.pop("truth")
     floors = [problem.floor()]
-    timings = interleaved(runs, REFERENCE, seconds, time.perf_counter)
+    timings = interleaved(runs, REFERENCE, seconds, time.perf_counter, 1)
     floors.append(problem.floor())
-    memory = {way: peak_megabytes(run) for way, run in runs.items()}
     return {
         "problem": problem.name, "images": len(problem.images), "threads": threads, "dtype": dtype,
         "device": _device_name(device), "floor": 1e3 * min(floors), "refusals": refusals, "off": off, "sizes": sizes,
@@ -86,26 +93,50 @@ def _run(problem: Problem, entry: Competitor, images: torch.Tensor, size: int) -
     return maps
 
 
-def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> tuple[int, torch.Tensor] | str:
-    """Find which of its sizes a competitor is fastest with; return its maps too, or why it cannot."""
-    times: dict[int, float] = {}
-    found: dict[int, torch.Tensor] = {}
+@dataclass(frozen=True)
+class _Tried:
+    """One call of a competitor."""
+
+    size: int
+    maps: torch.Tensor
+    seconds: float
+    megabytes: float | None
+
+
+def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> _Tried | str:
+    """Find which of its sizes a competitor is fastest with; return its best call, or why it cannot."""
+    found: dict[int, _Tried] = {}
+    refusal = ""
     for size in entry.sizes:
-        if size > 2 * len(images) and size != entry.sizes[-1]:
+        if size > 2 * len(images) and size != entry.sizes[-1] and entry.of_images:
             continue
-        run: Run = partial(_run, problem, entry, images, size)
         for _ in range(2):  # the first call compiles, traces, and touches new memory
-            begin = time.perf_counter()
-            maps = attempt(run)
-            if isinstance(maps, str):
-                return maps
-            times[size], found[size] = time.perf_counter() - begin, maps
-            if times[size] > _LONG:
+            tried = _try(partial(_run, problem, entry, images, size), size)
+            if isinstance(tried, str):
+                refusal = tried
                 break
-        if times[size] > 2 * min(times.values()) or times[size] > _LONG:
+            found[size] = tried
+            if tried.seconds > _LONG:
+                break
+        if size in found and found[size].seconds > 2 * min(one.seconds for one in found.values()):
             break
-    best = min(times, key=times.__getitem__)
-    return best, found[best]
+    return min(found.values(), key=lambda one: one.seconds) if found else refusal
+
+
+def _try(run: Run, size: int) -> _Tried | str:
+    """Call once."""
+    kept: list[torch.Tensor | str] = []
+    times: list[float] = []
+
+    def call() -> torch.Tensor:
+        begin = time.perf_counter()
+        kept.append(attempt(run))
+        times.append(time.perf_counter() - begin)
+        return torch.empty(0)
+
+    megabytes = peak_megabytes(call)
+    (maps,) = kept
+    return maps if isinstance(maps, str) else _Tried(size, maps, times[0], megabytes)
 
 
 def _moved(problem: Problem, device: str, dtype: torch.dtype) -> Problem:
