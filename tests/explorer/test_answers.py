@@ -1,5 +1,6 @@
 """What the API answers is what imagrad's own functions say."""
 
+from resource import RUSAGE_SELF, getrusage
 from typing import get_args
 
 import numpy as np
@@ -8,12 +9,14 @@ import torch
 
 import imagrad
 from imagrad.checks.rankings import flipped, pixels_of, ranking
+from imagrad.complexstep.preflight import preflight
 from imagrad.data.corruptions import CORRUPTIONS
-from imagrad.explorer.answers import shifted
-from imagrad.explorer.messages import Noise
+from imagrad.explorer.answers import Answers, shifted
+from imagrad.explorer.messages import Noise, PixelRequest
 from imagrad.explorer.remembered import Remembered
+from imagrad.explorer.subject import Explored, Subject
 
-from .small import asked, floats_of, image_of
+from .small import asked, floats_of, image_of, sent
 
 
 @pytest.fixture(scope="module")
@@ -216,3 +219,29 @@ def test_an_image_in_colour(dataset):
         assert asked(client, "corrupt", pixels=pixels, percentage=10)["before"] is None
         curve = client.get("/api/curve").json()
         assert curve["state"] == "none" and "imagrad check corruption" in curve["text"]
+
+
+def test_pixel_of_a_colour_image_is_the_derivative_for_grey_light(dataset):
+    torch.manual_seed(0)
+    encode = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Flatten(), torch.nn.Linear(36, 7)
+    ).eval()
+    network = Explored("small", encode, None, 7, None, preflight(encode, torch.rand(4, 3, 8, 8)))
+    answers = Answers(Subject((network,), dataset, (3, 8, 8)))
+    pixels = sent(torch.rand(1, 3, 8, 8))
+    columns = torch.func.jacrev(lambda image: encode(image[None])[0])(image_of(pixels, (3, 8, 8))[0])  # (7, 3, 8, 8)
+    for row, column in ((0, 0), (4, 2), (7, 7)):
+        found = answers.pixel(PixelRequest(pixels=pixels, row=row, column=column))
+        expected = columns[:, :, row, column].sum(dim=1)
+        assert found.derivatives == pytest.approx(expected.tolist(), rel=1e-4, abs=1e-6)  # autograd is in float32
+
+
+def test_pixel_needs_no_memory_for_the_others(dataset):
+    """A whole Jacobian of this network would be of 192 x 192 x 3 x 2000 numbers, 0.9 GB."""
+    encode = torch.nn.Sequential(torch.nn.AvgPool2d(16), torch.nn.Flatten(), torch.nn.Linear(432, 2000)).eval()
+    network = Explored("wide", encode, None, 2000, None, preflight(encode, torch.rand(2, 3, 192, 192)))
+    answers = Answers(Subject((network,), dataset, (3, 192, 192)))
+    asked = PixelRequest(pixels=sent(torch.rand(1, 3, 192, 192)), row=5, column=100)
+    before = getrusage(RUSAGE_SELF).ru_maxrss
+    assert len(answers.pixel(asked).derivatives) == 2000
+    assert getrusage(RUSAGE_SELF).ru_maxrss - before < 300 * 1024  # kilobytes

@@ -14,9 +14,10 @@ from imagrad.attribution.encoders import plain_codes
 from imagrad.attribution.latent_maps import latent_maps
 from imagrad.attribution.methods import attribute
 from imagrad.attribution.results import RAW_UNITS
-from imagrad.attribution.saliency import jacobian, saliency
+from imagrad.attribution.saliency import saliency
 from imagrad.attribution.traversals import traverse
 from imagrad.complexstep.certificate import Certificate
+from imagrad.complexstep.derivatives import jvp
 from imagrad.data.corruptions import CORRUPTIONS, check_level
 from imagrad.errors import EncoderError, ImageError, InputError
 from imagrad.explorer.limits import Limits
@@ -119,15 +120,14 @@ class Answers:
         )  # fmt: skip
 
     def pixel(self, asked: PixelRequest) -> PixelFacts:
-        """Look at one pixel: the column of the Jacobian, at the cost of one derivative a channel."""
+        """Look at one pixel: the column of the Jacobian for grey light, at the cost of one derivative."""
         network, image = self.network(asked), self.image(asked.pixels)
         _, height, width = self.subject.shape
         _check_index("row", asked.row, height)
         _check_index("column", asked.column, width)
-        mask = torch.zeros(self.subject.shape, dtype=torch.bool)
-        mask[:, asked.row, asked.column] = True
-        found = jacobian(network.encode, image, features=mask, kinks=asked.kinks)
-        column = found[0, :, :, asked.row, asked.column].sum(dim=1)  # (q,)
+        light = torch.zeros_like(image)
+        light[..., asked.row, asked.column] = 1
+        column = jvp(network.encode, image, light, kinks=asked.kinks)[1].flatten()  # (q,)
         strongest = torch.argsort(column.abs(), descending=True, stable=True)[:_STRONGEST].tolist()
         return PixelFacts(row=asked.row, column=asked.column, derivatives=column.tolist(), strongest=strongest)
 
