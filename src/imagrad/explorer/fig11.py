@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
 
 from imagrad.errors import ImagradError
 from imagrad.explorer.curves import Curve, measured, trial_of
 from imagrad.explorer.messages import CurveFacts
 from imagrad.explorer.subject import Subject
-from imagrad.explorer.work import Bench, BusyError
+from imagrad.explorer.work import Answer, Bench, BusyError
 
 _PAUSE = 0.02  # seconds between steps, in which somebody who draws comes first
 _NONE = (
@@ -46,22 +48,24 @@ class Fig11:
             self._task.cancel()
 
     async def _measure(self, bench: Bench) -> None:
-        """Measure step by step; each step waits for its turn, and until nobody else waits."""
+        """Measure step by step."""
         try:
-            steps = await bench.run(self._begin)
-            while True:
-                await asyncio.sleep(_PAUSE)
-                if bench.waiting:
-                    continue
-                try:
-                    curve = await bench.run(_step, steps)
-                except BusyError:
-                    continue
-                if curve is None:
-                    return
+            steps = await self._in_a_pause(bench, self._begin)
+            while (curve := await self._in_a_pause(bench, _step, steps)) is not None:
                 self._curve = curve
         except ImagradError as error:
             self._curve, self._failure = None, str(error)
+        except Exception as error:  # nobody awaits this task: unsaid, the curve would be on its way for ever
+            self._curve, self._failure = None, f"{type(error).__name__}: {error}"
+            raise
+
+    async def _in_a_pause(self, bench: Bench, function: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Compute when nobody waits; try again where somebody was quicker."""
+        while True:
+            await asyncio.sleep(_PAUSE)
+            if not bench.waiting:
+                with suppress(BusyError):
+                    return await bench.run(function, *arguments)
 
     def _begin(self) -> Iterator[Curve]:
         subject = self._subject
