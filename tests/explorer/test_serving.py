@@ -148,3 +148,17 @@ def _checked():
     }
     verdict = Verdict("passes", "it does")
     return CheckResult("corruption", "saliency", Estimate(0.3, 0.2, 0.4), "apart", (), (), verdict, numbers)
+
+
+def test_what_a_check_named_is_found_from_another_folder(tmp_path, monkeypatch):
+    """A config names the network as it was named then, relative to the folder of that command."""
+    (tmp_path / "work" / "dae").mkdir(parents=True)
+    out = tmp_path / "work" / "runs" / "check"
+    options = {"model": "dae", "classifier": None, "networks": None, "latent": "fc", "class": "package:Encoder"}
+    runs.create(out, {"command": "check corruption", "options": options})
+    monkeypatch.chdir(tmp_path)
+    shown = shown_of(str(out))
+    assert shown.model == str(tmp_path / "work" / "dae")
+    assert (shown.latent, shown.class_path) == ("fc", "package:Encoder")
+    monkeypatch.chdir(tmp_path / "work")
+    assert shown_of("runs/check").model == "dae"

@@ -66,6 +66,8 @@ def _subject(options: Namespace) -> Subject:
     shown = _shown(options, shown_of(options["model"]))
     options = options.clone()
     options["model"] = shown.model
+    options["latent"] = options["latent"] or shown.latent
+    options["class"] = options["class"] or shown.class_path
     network = open_model(options, device)
     dataset = _images(options, network.image_shape)
     say(f"looking at {network.name} and the images of {dataset.name} first ...")

@@ -18,6 +18,9 @@ class Shown:
     model: str | None
     classifier: Path | None = None
     check: Path | None = None
+    latent: str | None = None
+    """The inner tensor that is the code, where the check was made of one."""
+    class_path: str | None = None
 
 
 def shown_of(model: str | None) -> Shown:
@@ -31,14 +34,24 @@ def shown_of(model: str | None) -> Shown:
     config = runs.read_json(folder / runs.CONFIG)
     if config.get("command") == _CORRUPTION:
         options: dict[str, Any] = config.get("options", {})
-        named = options.get("classifier"), options.get("networks")
-        own = Path(named[0]) if named[0] else Path(named[1] or folder / "networks") / "classifier"
-        return _existing(Shown(options.get("model"), own, folder / "check.safetensors"))
+        named, classifier = options.get("model"), options.get("classifier")
+        own = classifier or Path(options.get("networks") or folder / "networks", "classifier")
+        found = Shown(
+            None if named is None else str(_where(named, folder)), _where(own, folder), folder / "check.safetensors",
+            options.get("latent"), options.get("class"),
+        )  # fmt: skip
+        return _existing(found)
     if config.get("command") == "reproduce":
         networks = folder / "networks"
         found = Shown(str(networks / "autoencoder"), networks / "classifier", folder / "checks/corruption.safetensors")
         return _existing(found)
     return Shown(model)
+
+
+def _where(named: str | Path, run: Path) -> Path:
+    """Find what a config names relative to the folder that its command was run in: here, or else above the run."""
+    places = (Path(), *run.resolve().parents)
+    return next((parent / named for parent in places if (parent / named).exists()), Path(named))
 
 
 def _existing(shown: Shown) -> Shown:
