@@ -2,6 +2,7 @@
 
 import io
 import struct
+import warnings
 import zlib
 
 import numpy as np
@@ -78,3 +79,28 @@ def test_a_file_that_is_too_large_is_not_read(subject):
     with TestClient(create_app(subject, Limits(upload_bytes=100)), base_url=LOCAL) as client:
         answer = upload(client, file_of(Image.effect_noise((64, 64), 50)))
     assert answer.status_code == 413 and "a request may have 100 bytes" in answer.json()["error"]
+
+
+def twofold():
+    """A white TIFF of 8 x 8 whose first bytes another of Pillow's readers, IM, takes for 5000 x 5000."""
+    text = b"II*\0" + struct.pack("<I", 1024) + b": x\nImage type: L image\nImage size (x*y): 5000*5000\n\0"
+    places = {256: 8, 257: 8, 258: 8, 259: 1, 262: 1, 273: 512, 277: 1, 278: 8, 279: 64}
+    entries = [struct.pack("<HHII", tag, 3 if tag not in (273, 279) else 4, 1, value) for tag, value in places.items()]
+    return (
+        text.ljust(511, b"\0")
+        + b"\x1a"
+        + b"\xff" * 512
+        + struct.pack("<H", len(entries))
+        + b"".join(entries)
+        + bytes(4)
+    )
+
+
+def test_a_file_is_decoded_as_what_was_looked_at(client):
+    Image.init()
+    quiet = warnings.catch_warnings(action="ignore", category=DeprecationWarning)  # Pillow is to give up IM
+    with quiet, Image.open(io.BytesIO(twofold())) as opened:
+        assert (opened.format, opened.size) == ("IM", (5000, 5000))
+    answer = upload(client, twofold())
+    assert answer.status_code == 200, answer.text
+    assert image_of(answer.json()["pixels"]).min() == 1

@@ -112,14 +112,15 @@ def read_picture(path: Path) -> Raw:
         raise CorruptDataError(f"cannot read the picture {path}: {error}") from error
 
 
-def decode_picture(file: BinaryIO, shown: str) -> Raw:
+def decode_picture(file: BinaryIO, shown: str, kinds: tuple[str, ...] | None = None) -> Raw:
     """Decode one picture as (channels, height, width), turned upright as its camera says; `shown` is what it is called.
 
+    `kinds` are the formats that are tried, by Pillow's names; None for all.
     Raises `CorruptDataError` for a damaged file and `ImageError` for a kind of picture that has no single meaning
     as grey or colour (transparency, CMYK, ...).
     """
     try:
-        with _quiet_about_size(), Image.open(file) as opened:
+        with _quiet_about_size(), Image.open(file, formats=kinds) as opened:
             frames = getattr(opened, "n_frames", 1)
             if frames > 1:
                 raise ImageError(f"a picture must be one image; {shown} has {frames}. Save the one that is meant.")

@@ -61,7 +61,7 @@ def uploaded(content: bytes, fit: Fit, most_pixels: int) -> torch.Tensor:
             f"a picture may have {most_pixels:,} pixels; this one is {width} x {height}. "
             "Bring it to a smaller size first."
         )
-    raw = decode_picture(io.BytesIO(content), "the picture")
+    raw = decode_picture(io.BytesIO(content), "the picture", _FORMATS)
     image = in_unit_range(raw[None], "the picture", np.zeros(1, np.intp))[0]
     return fit_image(image, fit)
 
