@@ -47,3 +47,38 @@ class Watched:
             for one in self.requests
             if urlsplit(one).scheme not in ("data", "blob") and urlsplit(one).netloc != allowed
         ]
+
+
+def settled(page):
+    """Wait until everything that was asked is answered and drawn."""
+    page.wait_for_selector("#map-a path", state="attached")
+    page.wait_for_selector("main[aria-busy=false]")
+    page.wait_for_selector("#trust >> text=Certificate: Passed")
+
+
+def shapes(page, what="#map-a"):
+    return page.locator(what).inner_html()
+
+
+def changes(page, before, what="#map-a"):
+    """Wait until something is drawn anew."""
+    for _ in range(200):
+        if (after := shapes(page, what)) != before:
+            return after
+        page.wait_for_timeout(20)
+    raise AssertionError(f"{what} was not drawn anew")
+
+
+def stroke(page, points, lift=True):
+    box = page.locator("#picture").bounding_box()
+    x, y = points[0]
+    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.mouse.down()
+    for x, y in points[1:]:
+        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
+    if lift:
+        page.mouse.up()
+
+
+def bars(page, what="#code"):
+    return [button.get_attribute("aria-label") for button in page.locator(f"{what} button").all()]

@@ -12,6 +12,8 @@ from imagrad.models.opening import open_network
 from imagrad.training.classifier import load_classifier, train_classifier
 from imagrad.training.config import ClassifierConfig
 
+from .browser import FLAGS, Watched, needed, settled
+from .serving import served
 from .small import LOCAL, sent
 
 try:
@@ -66,3 +68,38 @@ def client(subject):
 def pixels(dataset):
     """The first digit as the page sends it."""
     return sent(dataset.images(0, 1))
+
+
+@pytest.fixture(scope="session")
+def url(run_folder, classifier_folder):
+    options = ["--data", "digits:test[:40]", "--classifier", classifier_folder, "--compare", run_folder]
+    with served(run_folder, *options) as (_, url, _):
+        yield url
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    path = needed()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=["desktop"])
+def page(request, chromium, url):
+    """The page, opened and ready; at the end it must not have complained, nor asked anybody else."""
+    phone = request.param == "phone"
+    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
+    context = chromium.new_context(viewport=size, has_touch=phone, accept_downloads=True)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page, watched = context.new_page(), Watched()
+    watched.watch(page)
+    page.goto(url)
+    settled(page)
+    yield page
+    assert watched.strangers(url) == [] and len(watched.requests) > 5
+    assert [text for text in watched.complaints if "Failed to load resource" not in text] == []
+    context.close()

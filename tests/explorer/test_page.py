@@ -7,78 +7,8 @@ import time
 import pytest
 from PIL import Image
 
-from .browser import FLAGS, Watched, needed
+from .browser import bars, changes, settled, shapes, stroke
 from .serving import served
-
-
-@pytest.fixture(scope="module")
-def url(run_folder, classifier_folder):
-    options = ["--data", "digits:test[:40]", "--classifier", classifier_folder, "--compare", run_folder]
-    with served(run_folder, *options) as (_, url, _):
-        yield url
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = needed()
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["desktop"])
-def page(request, chromium, url):
-    """The page, opened and ready; at the end it must not have complained, nor asked anybody else."""
-    phone = request.param == "phone"
-    size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 900}
-    context = chromium.new_context(viewport=size, has_touch=phone, accept_downloads=True)
-    context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page, watched = context.new_page(), Watched()
-    watched.watch(page)
-    page.goto(url)
-    settled(page)
-    yield page
-    assert watched.strangers(url) == [] and len(watched.requests) > 5
-    assert [text for text in watched.complaints if "Failed to load resource" not in text] == []
-    context.close()
-
-
-def settled(page):
-    """Wait until everything that was asked is answered and drawn."""
-    page.wait_for_selector("#map-a path", state="attached")
-    page.wait_for_selector("main[aria-busy=false]")
-    page.wait_for_selector("#trust >> text=Certificate: Passed")
-
-
-def shapes(page, what="#map-a"):
-    return page.locator(what).inner_html()
-
-
-def changes(page, before, what="#map-a"):
-    """Wait until something is drawn anew."""
-    for _ in range(200):
-        if (after := shapes(page, what)) != before:
-            return after
-        page.wait_for_timeout(20)
-    raise AssertionError(f"{what} was not drawn anew")
-
-
-def stroke(page, points, lift=True):
-    box = page.locator("#picture").bounding_box()
-    x, y = points[0]
-    page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
-    page.mouse.down()
-    for x, y in points[1:]:
-        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=4)
-    if lift:
-        page.mouse.up()
-
-
-def bars(page, what="#code"):
-    return [button.get_attribute("aria-label") for button in page.locator(f"{what} button").all()]
 
 
 def test_drawing_changes_code_and_map_before_the_pen_is_lifted(page):

@@ -166,7 +166,7 @@ def _add_questions(app: FastAPI, desk: Desk) -> None:
 
     @app.post("/api/change")
     async def _change(asked: ChangeRequest) -> Picture:
-        return await desk.compute(answers.change, asked)
+        return await desk.decoding.run(answers.change, asked)  # it needs no network, and waits for none
 
 
 def _add_errors(app: FastAPI) -> None:

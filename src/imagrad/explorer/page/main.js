@@ -3,7 +3,7 @@
 import { ask, get, latest, upload } from "/page/api.js";
 import { drawBars, MOST } from "/page/bars.js";
 import { floatsOf, fromBase64, toBase64 } from "/page/encode.js";
-import { drawMap, drawScale, greyOf, levelsTo, short, whenSchemeChanges } from "/page/maps.js";
+import { drawMap, drawScale, greyOf, largestOf, levelsTo, short, whenSchemeChanges } from "/page/maps.js";
 import { showCorrupted, showCurve, showLatent, showPixel, showTrust } from "/page/panels.js";
 import { paint, Picture } from "/page/picture.js";
 import { figureOf, linkOf, saveJson, savePng, saveSvg, stateOf } from "/page/share.js";
@@ -29,6 +29,8 @@ function problem(error, what = "asked") {
   $("problem").textContent = error === null ? "" : error.message;
 }
 
+const problemOf = (what) => (error) => problem(error, what);
+
 function wentRight(what = "asked") {
   if (wrong === what) problem(null);
 }
@@ -49,15 +51,22 @@ function besideChoices() {
 const explain = latest(async ({ ended }, isStale) => {
   const first = choices();
   const second = besideChoices();
+  const { beside } = state; // this and the picture may be others by the time of the answer
+  const pixels = picture.pixels.slice();
   if (!ended && !quick(first.method)) return; // such a method waits for the end of the stroke
   const asks = (one) => (one && (ended || quick(one.method)) ? ask("explain", { ...one, certify: ended && one.method === "saliency" }) : null);
-  const [a, b] = await Promise.all([asks(first), asks(second)]);
+  const slow = setTimeout(() => ($("told").textContent = "Computing …"), 500);
+  const [a, b] = await Promise.all([asks(first), asks(second)]).finally(() => clearTimeout(slow));
   wentRight();
-  const old = state.beside && shown?.beside === state.beside ? shown.b : null;
-  shown = { a, b: state.beside ? (b ?? old) : null, beside: state.beside, pixels: picture.pixels.slice(), choices: first };
+  const old = shown?.beside === beside ? shown.b : null;
+  shown = { a, b: beside ? (b ?? old) : null, beside, pixels, choices: first };
   draw();
   if (ended && !isStale()) await followUp();
-}, problem);
+}, (error) => {
+  problem(error);
+  $("maps").classList.toggle("old", shown !== null); // what stands there is that of an earlier picture, or choice
+  $("told").textContent = shown ? "This is the last map that could be made." : "";
+});
 
 function mapsShown() {
   if (!shown) return [];
@@ -78,6 +87,7 @@ function unitsText(maps) {
 
 function draw() {
   const maps = mapsShown();
+  $("maps").classList.remove("old");
   const size = about.shape.slice(1);
   const levels = levelsTo(Math.max(...maps.map((map) => map.largest)));
   const outline = $("outline").checked ? greyOf(shown.pixels, about.shape) : null;
@@ -85,7 +95,7 @@ function draw() {
   maps.forEach((map, k) => {
     const svg = $(k ? "map-b" : "map-a");
     drawMap(svg, map.values, size, { levels, outline, marked: state.pixel });
-    const top = map.values.indexOf(Math.max(...map.values));
+    const top = map.values.indexOf(largestOf(map.values));
     svg.setAttribute("aria-label", `Map by ${map.title}: largest ${short(map.largest)} at row ${Math.floor(top / size[1])}, column ${top % size[1]}`);
     $(k ? "caption-b" : "caption-a").textContent = `${map.title}; largest ${short(map.largest)}`;
   });
@@ -98,7 +108,7 @@ function draw() {
   $("code-more").hidden = shown.a.code.length <= MOST;
   $("code-more").textContent = `The first ${MOST} of ${shown.a.code.length} latents.`;
   if (shown.a.reconstruction) paint($("reconstruction"), fromBase64(shown.a.reconstruction), about.shape);
-  showTrust(about.networks[0], shown.a, state.kinks);
+  showTrust(about.networks[0], shown.a, shown.choices);
 }
 
 // --- what is asked beside it, once a stroke has ended ---
@@ -112,23 +122,26 @@ const latentNow = latest(async () => {
   if (state.latent === null) return;
   const { pixels } = choices();
   const found = await ask("latent", { pixels, latent: state.latent, kinks: state.kinks, span: state.span, certify: true });
+  wentRight("latent");
   if (state.latent === found.latent) showLatent(found, fromBase64(pixels), about.shape);
-}, problem);
+}, problemOf("latent"));
 
 const pixelNow = latest(async () => {
   $("pixel-card").hidden = state.pixel === null;
   if (state.pixel === null) return;
   const [row, column] = state.pixel;
   const found = await ask("pixel", { pixels: choices().pixels, row, column, kinks: state.kinks });
+  wentRight("pixel");
   showPixel(found, state.latent, chooseLatent);
   say(`${$("pixel-title").textContent}. ${$("pixel-said").textContent}`);
-}, problem);
+}, problemOf("pixel"));
 
 const corruptNow = latest(async () => {
   const asked = { ...choices(), certify: state.method === "saliency", percentage: state.percentage, which: state.which };
   showCorrupted(await ask("corrupt", asked), about.shape);
+  wentRight("corrupt");
   if (curve) showCurve(curve, state.percentage, state.which);
-}, problem);
+}, problemOf("corrupt"));
 
 async function pollCurve() {
   if (polling || curve?.state === "there" || curve?.state === "none") return;
@@ -192,8 +205,10 @@ function begin(base, index = null) {
 const change = latest(async () => {
   if (!state.down && !state.right && !state.level) picture.set(state.base);
   else {
-    const { down, right, noise, level, seed } = state;
-    const found = await ask("change", { pixels: toBase64(state.base), down, right, noise, level, seed });
+    const wanted = snapshot();
+    const { base, down, right, noise, level, seed } = wanted;
+    const found = await ask("change", { pixels: toBase64(base), down, right, noise, level, seed });
+    if (Object.keys(wanted).some((key) => wanted[key] !== state[key])) return; // somebody draws on it already
     picture.set(fromBase64(found.pixels));
   }
   explain({ ended: true });
@@ -220,10 +235,12 @@ async function openFile(file) {
 // --- the gallery ---
 
 const GALLERY = 15;
+let aPage = 1; // of large images one answer holds fewer
 
 async function showGallery(start) {
   const found = await get(`/api/images?start=${start}&count=${GALLERY}`);
   galleryStart = start;
+  aPage = Math.max(aPage, found.images.length);
   $("gallery").replaceChildren(
     ...found.images.map((image) => {
       const button = document.createElement("button");
@@ -314,11 +331,26 @@ function listenToPicture() {
       apply();
     });
   }
-  $("noise").addEventListener("change", () => { state.noise = $("noise").value; apply(); });
-  $("level").addEventListener("input", () => { state.level = Number($("level").value); apply(); });
-  $("redraw").addEventListener("click", () => { state.seed += 1; apply(); });
-  $("gallery-back").addEventListener("click", () => showGallery(Math.max(0, galleryStart - GALLERY)).catch(problem));
-  $("gallery-on").addEventListener("click", () => showGallery(galleryStart + GALLERY).catch(problem));
+  $("noise").addEventListener("change", () => {
+    remember();
+    state.noise = $("noise").value;
+    apply();
+  });
+  let slides = false;
+  $("level").addEventListener("input", () => {
+    if (!slides) remember(); // one step back for the whole way of the slider
+    slides = true;
+    state.level = Number($("level").value);
+    apply();
+  });
+  $("level").addEventListener("change", () => { slides = false; });
+  $("redraw").addEventListener("click", () => {
+    remember();
+    state.seed += 1;
+    apply();
+  });
+  $("gallery-back").addEventListener("click", () => showGallery(Math.max(0, galleryStart - aPage)).catch(problem));
+  $("gallery-on").addEventListener("click", () => showGallery(galleryStart + aPage).catch(problem));
 }
 
 function listenToMaps() {
@@ -349,13 +381,15 @@ function listenToMaps() {
 function figure() {
   const outline = $("outline").checked ? greyOf(shown.pixels, about.shape) : null;
   const maps = mapsShown().map((map) => ({ ...map, title: `${map.title}; largest ${short(map.largest)}`, outline }));
-  const words = `${unitsText(maps)}; norm ${state.norm}; imagrad ${about.version}`;
+  const words = `${unitsText(maps)}; norm ${shown.choices.norm}; imagrad ${about.version}`;
   return figureOf({ pixels: shown.pixels, shape: about.shape, maps, label: words });
 }
 
 function everything() {
   const tell = ({ saliency, reconstruction, ...rest }) => ({ ...rest, saliency: Array.from(floatsOf(saliency)) });
   const { base, ...chosen } = state;
+  const { method, norm, kinks } = shown.choices; // those of the map, should the last one asked for have failed
+  Object.assign(chosen, { method, norm, kinks, beside: shown.beside });
   return {
     imagrad: about.version, networks: about.networks.map((network) => network.name), data: about.data, shape: about.shape,
     state: chosen, pixels: Array.from(shown.pixels), first: tell(shown.a), second: shown.b && tell(shown.b),
@@ -389,6 +423,8 @@ function listenToSharing() {
 }
 
 async function restore() {
+  const fragment = location.hash.slice(1);
+  if (!fragment || document.getElementById(fragment)) return false; // a place on the page, such as "#picture"
   try {
     const given = await stateOf(location.hash, about);
     if (given.index !== undefined) {
@@ -453,7 +489,7 @@ async function start() {
     if (about.networks[1]) state.beside = "network:1";
     const found = await showGallery(0);
     whenSchemeChanges(() => shown && draw());
-    if (location.hash.length > 1 && (await restore())) return;
+    if (await restore()) return;
     if (found.images.length) Object.assign(state, { base: fromBase64(found.images[0].pixels), index: 0 });
     await apply();
   } catch (error) {

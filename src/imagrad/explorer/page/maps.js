@@ -27,6 +27,9 @@ export function levelsTo(largest) {
   return Array.from({ length: Math.ceil(largest / step - 1e-9) + 1 }, (_, k) => k * step);
 }
 
+// Math.max(...) of a large image is more arguments than a function may have.
+export const largestOf = (values) => values.reduce((one, other) => Math.max(one, other), -Infinity);
+
 export const short = (value) => (value === 0 ? "0" : Number(value.toPrecision(3)).toString());
 
 function element(name, attributes, parent) {
@@ -79,7 +82,8 @@ export function drawScale(place, levels, { signed = false, label }) {
   rows[0][1] = rising[0];
   const below = signed ? levels.slice(1).map((level, k) => [-level, k === 0 ? falling[0] : colourAt(falling, (k + 0.5) / count)]).reverse() : [];
   const all = [...below, ...rows];
-  const every = Math.ceil(all.length / 8);
+  const letters = Math.max(...all.map(([level]) => short(level).length));
+  const every = Math.ceil((all.length * (6.5 * letters + 8)) / (place.clientWidth || 400)); // as many as have room
   all.forEach(([level, colour], k) => {
     const box = document.createElement("span");
     box.style.background = colour;

@@ -125,13 +125,13 @@ export function showCurve(found, percentage, which) {
 
 const AT_KINKS = { ad: "autograd’s choice", right: "that to the right", left: "that to the left", mean: "the mean of both sides" };
 
-export function showTrust(network, found, kinks) {
+export function showTrust(network, found, { method, kinks }) {
   const place = $("trust");
   place.replaceChildren();
   if (found.certificate) {
     paragraph(`Certificate: ${found.certificate.sentence}`, place);
     details("The certificate in full", found.certificate.text, place);
-  } else if (Object.keys(found.ties).length || found.engine === "transpose" || found.engine === "forward") {
+  } else if (method === "saliency") {
     paragraph("Certificate: made when the pen is lifted.", place);
   } else {
     paragraph(`${found.units}: only saliency has a certificate; other methods are no derivatives that could be computed anew.`, place);

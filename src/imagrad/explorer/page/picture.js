@@ -82,9 +82,11 @@ export class Picture {
 
   listen() {
     let last = null;
+    let pointer = null;
     this.canvas.addEventListener("pointerdown", (event) => {
-      if (event.button !== 0) return;
-      this.canvas.setPointerCapture(event.pointerId);
+      if (event.button !== 0 || last !== null) return; // a second finger draws nothing
+      pointer = event.pointerId;
+      this.canvas.setPointerCapture(pointer);
       this.showsCursor = false;
       this.changed("begin");
       last = this.placeOf(event);
@@ -93,7 +95,7 @@ export class Picture {
       this.changed("stroke");
     });
     this.canvas.addEventListener("pointermove", (event) => {
-      if (last === null) return;
+      if (last === null || event.pointerId !== pointer) return;
       for (const one of event.getCoalescedEvents?.() ?? [event]) {
         const place = this.placeOf(one);
         this.line(last, place);
@@ -103,8 +105,8 @@ export class Picture {
       this.changed("stroke");
     });
     for (const name of ["pointerup", "pointercancel"]) {
-      this.canvas.addEventListener(name, () => {
-        if (last === null) return;
+      this.canvas.addEventListener(name, (event) => {
+        if (last === null || event.pointerId !== pointer) return;
         last = null;
         this.changed("end");
       });
@@ -145,6 +147,10 @@ export class Picture {
   }
 
   brightness() {
-    return Math.round(this.pixels[this.cursor[0] * this.shape[2] + this.cursor[1]] / 2.55);
+    const [channels, height, width] = this.shape;
+    const place = this.cursor[0] * width + this.cursor[1];
+    let sum = 0;
+    for (let c = 0; c < channels; c++) sum += this.pixels[c * height * width + place];
+    return Math.round(sum / channels / 2.55);
   }
 }
