@@ -20,6 +20,7 @@ def scrape_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
     """
     known: list[Figure] = block_vars.setdefault("figures_shown", [])
     paths: list[str] = []
+    told: list[str] = []
     for value in block_vars["example_globals"].values():
         if isinstance(value, Figure) and not any(value is one for one in known):
             known.append(value)
@@ -27,7 +28,18 @@ def scrape_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             value.savefig(path, dpi=DOTS_PER_INCH, facecolor="white")
             paths.append(path)
-    return figure_rst(paths, gallery_conf["src_dir"])
+            told.append(text_for(value))
+    return figure_rst(paths, gallery_conf["src_dir"], "; ".join(told))
+
+
+def text_for(figure: Figure) -> str:
+    """Say what a figure shows, to those who cannot see it: the words that are drawn in it, each once."""
+    words = [
+        word.replace("\n", " ").strip()
+        for axes in figure.axes
+        for word in (axes.get_ylabel(), axes.get_title(), axes.get_title("left"), axes.get_xlabel())
+    ]
+    return "Figure: " + ", ".join(dict.fromkeys(filter(None, words)))
 
 
 def clean_start(gallery_conf: dict[str, Any], name: str) -> None:

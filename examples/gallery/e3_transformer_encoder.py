@@ -37,7 +37,7 @@ images = imagrad.load_dataset("digits:train").images()
 encoder = PatchTransformer()
 decoder = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 64), nn.Sigmoid(), nn.Unflatten(1, (1, 8, 8)))
 optimizer = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], lr=0.005)
-for _ in range(8):
+for _ in range(5):
     for rows in torch.randperm(len(images)).split(50):
         noisy = (images[rows] + 0.2 * torch.randn(images[rows].shape)).clamp(0, 1)
         loss = nn.functional.binary_cross_entropy(decoder(encoder(noisy)), images[rows])

@@ -21,8 +21,8 @@ def moments(image):
     mass = image.sum()
     row, column = (ROWS * image).sum() / mass, (COLUMNS * image).sum() / mass
     down, right = ROWS - row, COLUMNS - column
-    spread = [(down * down * image).sum() / mass, (right * right * image).sum() / mass, (down * right * image).sum()]
-    return np.stack([mass / 64, row, column, spread[0], spread[1], spread[2] / mass])
+    tall, wide, slant = ((product * image).sum() / mass for product in (down * down, right * right, down * right))
+    return np.stack([mass / 64, row, column, tall, wide, slant])
 
 
 images = imagrad.load_dataset("digits:test[:3]").images()

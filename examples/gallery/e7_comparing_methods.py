@@ -16,7 +16,8 @@ from imagrad.figures import Score, ScorePanel, draw_maps_grid, draw_scores
 METHODS = ["saliency", "smoothgrad", "integrated-gradients", "deeplift", "guided-backprop", "occlusion"]
 
 encoder = imagrad.load().encode
-images = imagrad.load_dataset("digits:test[:2]", fit=Fit((1, 28, 28), "resize")).images()
+digits = imagrad.load_dataset("digits:test[:2]", fit=Fit((1, 28, 28), "resize"))
+images = digits.images()
 
 # %%
 # Each map has a scale of its own: they measure different things. Integrated gradients, DeepLIFT and their like give a
@@ -25,8 +26,8 @@ images = imagrad.load_dataset("digits:test[:2]", fit=Fit((1, 28, 28), "resize"))
 
 found = {name: imagrad.attribute(encoder, images, name, seed=0) for name in METHODS}
 grid = draw_maps_grid(
-    torch.cat([result.maps for result in found.values()]), row_labels=METHODS, shared=False,
-    images=images.repeat(len(METHODS), 1, 1, 1),
+    torch.stack([result.maps[k] for k in range(2) for result in found.values()]), METHODS, shared=False,
+    images=images.repeat_interleave(len(METHODS), dim=0), row_labels=digits.titles,
 )  # fmt: skip
 
 # %%
@@ -42,15 +43,15 @@ for name, result in found.items():
 # Locality asks whether one local map stands for all: the correlation of an image's map with the mean of all others.
 # All five checks for all methods are ``imagrad compare``; they take minutes, and this one seconds.
 
-digits = imagrad.load_dataset("digits:train").images()
+train = imagrad.load_dataset("digits:train").images()
 torch.manual_seed(0)
 small = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 32), torch.nn.ReLU(), torch.nn.Linear(32, 8))
 decoder = torch.nn.Sequential(torch.nn.Linear(8, 64), torch.nn.Sigmoid())
 optimizer = torch.optim.Adam([*small.parameters(), *decoder.parameters()], lr=0.003)
 for _ in range(1000):
-    rows = torch.randint(len(digits), (50,))
-    noisy = (digits[rows] + 0.2 * torch.randn(digits[rows].shape)).clamp(0, 1)
-    loss = torch.nn.functional.binary_cross_entropy(decoder(small(noisy)), digits[rows].flatten(1))
+    rows = torch.randint(len(train), (50,))
+    noisy = (train[rows] + 0.2 * torch.randn(train[rows].shape)).clamp(0, 1)
+    loss = torch.nn.functional.binary_cross_entropy(decoder(small(noisy)), train[rows].flatten(1))
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
