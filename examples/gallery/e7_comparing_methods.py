@@ -26,7 +26,8 @@ images = digits.images()
 
 found = {name: imagrad.attribute(encoder, images, name, seed=0) for name in METHODS}
 grid = draw_maps_grid(
-    torch.stack([result.maps[k] for k in range(2) for result in found.values()]), METHODS, shared=False,
+    torch.stack([result.maps[k] for k in range(2) for result in found.values()]),
+    [name.replace("-", "-\n") for name in METHODS], shared=False,
     images=images.repeat_interleave(len(METHODS), dim=0), row_labels=digits.titles,
 )  # fmt: skip
 
