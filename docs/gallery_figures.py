@@ -1,6 +1,7 @@
 """How the gallery finds the figures of an example: they are made without pyplot, so looked for by name."""
 
 import logging
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -35,11 +36,14 @@ def scrape_figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[st
 def text_for(figure: Figure) -> str:
     """Say what a figure shows, to those who cannot see it: the words that are drawn in it, each once."""
     words = [
-        word.replace("\n", " ").strip()
+        re.sub(r"\s+", " ", re.sub(r"\$.*?\$", "", word.replace("-\n", "-"))).strip()  # formulas cannot be read out
         for axes in figure.axes
-        for word in (axes.get_ylabel(), axes.get_title(), axes.get_title("left"), axes.get_xlabel())
+        for word in (
+            *(axes.get_title(), axes.get_title("left"), axes.get_ylabel()),
+            *(tick.get_text() for tick in axes.get_yticklabels()),
+        )
     ]
-    return "Figure: " + ", ".join(dict.fromkeys(filter(None, words)))
+    return "Figure: " + ", ".join(dict.fromkeys(word for word in words if re.search("[a-z]", word)))
 
 
 def clean_start(gallery_conf: dict[str, Any], name: str) -> None:

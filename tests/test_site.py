@@ -143,7 +143,7 @@ def test_a_figure_of_an_example_is_told_in_words(tmp_path):
     figure = Figure()
     for axes, title in zip(figure.subplots(1, 3), ("label 2", "label 3", "label 2"), strict=True):
         axes.set_title(title)
-    figure.axes[2].set_ylabel("saliency\n(code units)")
+    figure.axes[2].set_ylabel("saliency $x_i$\n(code units)")
     kept = {"example_globals": {"figure": figure}, "image_path_iterator": iter([tmp_path / "images" / "1.png"])}
     shown = opened("gallery_figures").scrape_figures(None, kept, {"src_dir": str(tmp_path)})
     assert ":alt: Figure: label 2, label 3, saliency (code units)" in shown

@@ -14,14 +14,14 @@ from imagrad.figures import draw_patterns
 
 
 class PatchTransformer(nn.Module):
-    """Sixteen patches of 2 x 2 pixels, two layers of attention, a code of 8 numbers."""
+    """Sixteen patches of 2 x 2 pixels, a layer of attention, a code of 8 numbers."""
 
     def __init__(self, width=16, latents=8):
         super().__init__()
         self.patches = nn.Conv2d(1, width, 2, stride=2)
         self.places = nn.Parameter(0.1 * torch.randn(16, width))
         layer = nn.TransformerEncoderLayer(width, 4, 32, dropout=0.0, batch_first=True, activation="gelu")
-        self.body = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.body = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
         self.code = nn.Linear(16 * width, latents)
 
     def forward(self, images):
