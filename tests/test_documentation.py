@@ -18,6 +18,7 @@ from imagrad.complexstep.rules import RULES
 from imagrad.data.corruptions import CORRUPTIONS
 from imagrad.data.datasets import DATASETS
 from imagrad.data.fitting import FITS
+from imagrad.models.onnx import OPERATIONS
 
 ROOT = Path(__file__).parent.parent
 IN_ORDER = {"walkthrough.md", "tutorial.md"}  # whose commands belong between its code: tests/test_walkthrough.py
@@ -39,7 +40,7 @@ def blocks(page, language):
 )
 def test_python_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for registry in (METHODS, CHECKS, RULES, CORRUPTIONS, DATASETS):  # pages show how to add to them
+    for registry in (METHODS, CHECKS, RULES, CORRUPTIONS, DATASETS, OPERATIONS):  # pages show how to add to them
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     options = dict(OPTIONS)
     for module in ("options", "checks"):
