@@ -1,5 +1,6 @@
 """What all tests share: no network, MNIST where it is, a small trained network."""
 
+import gc
 import os
 import socket
 from functools import cache
@@ -13,6 +14,12 @@ from imagrad.data.datasets import load_dataset
 from imagrad.models.autoencoders import NetworkConfig, build
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # before anything imports Keras
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector the million objects that imports have made; it would look at them in every round."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
