@@ -5,7 +5,6 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,6 @@ PAGES = [page for page in [*sorted(ROOT.glob("*.md")), *FOUND] if not page.read_
 
 def name_of(page):
     return str(page.relative_to(ROOT))
-
-
-@cache
-def parser():
-    """One for all lines: what it has parsed does not change it."""
-    return build_parser()
 
 
 def blocks(page, language):
@@ -64,7 +57,8 @@ def test_commands_are_spelt_right(page):
     lines = [line.split("#")[0].strip() for block in blocks(page, "sh") for line in block.splitlines()]
     for line in lines:
         if line.startswith("imagrad "):
-            parser().parse_args(shlex.split(line)[1:])
+            arguments = shlex.split(line)[1:]
+            build_parser(arguments).parse_args(arguments)
         elif line.startswith("make "):
             assert f"\n{line.split()[1]}:" in (ROOT / "Makefile").read_text(), line
     assert "imagrad" in page.read_text()

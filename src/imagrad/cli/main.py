@@ -49,7 +49,8 @@ _INTERRUPTED = 130  # what a shell reports for a program stopped by Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, 1 for a failure, 2 for wrong usage."""
-    name, command, chosen = _chosen(build_parser().parse_args(arguments))
+    arguments = sys.argv[1:] if arguments is None else arguments
+    name, command, chosen = _chosen(build_parser(arguments).parse_args(arguments))
     try:
         result = command.run(chosen)
         if is_first():  # of several processes under torchrun
@@ -69,8 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def build_parser() -> ArgumentParser:
-    """Build the parser of all commands; imports nothing heavy, so that `--help` is quick."""
+def build_parser(arguments: Sequence[str] | None = None) -> ArgumentParser:
+    """Build the parser of all commands; imports nothing heavy, so that `--help` is quick.
+
+    With `arguments` it is good for these alone: a command that they do not name has no options, which take their time.
+    """
     parser = ArgumentParser(
         prog="imagrad",
         description="Explain encoders: which input pixels does a latent code depend on, and how much?",
@@ -80,22 +84,23 @@ def build_parser() -> ArgumentParser:
     commands = parser.add_subcommands(title="commands", metavar="COMMAND")
     for name, entry in COMMANDS.items():
         if isinstance(entry, Command):
-            _add_command(commands, f"imagrad {name}", name, entry)
+            _add_command(commands, f"imagrad {name}", name, entry, arguments)
             continue
         group = ArgumentParser(description=entry.summary, allow_abbrev=False)
         commands.add_subcommand(name, group, help=entry.summary)
         group.prog = f"imagrad {name}"
         of_group = group.add_subcommands(title="commands", metavar="COMMAND")
         for part, command in entry.commands.items():
-            _add_command(of_group, f"imagrad {name} {part}", part, command)
+            _add_command(of_group, f"imagrad {name} {part}", part, command, arguments)
     return parser
 
 
-def _add_command(commands: Any, program: str, name: str, command: Command) -> None:
+def _add_command(commands: Any, program: str, name: str, command: Command, arguments: Sequence[str] | None) -> None:
     """Add a command's parser to the commands of a parser."""
     subparser = ArgumentParser(description=command.summary, allow_abbrev=False)
-    command.add_arguments(subparser)
-    add_common_options(subparser)
+    if arguments is None or name in arguments:
+        command.add_arguments(subparser)
+        add_common_options(subparser)
     commands.add_subcommand(name, subparser, help=command.summary)
     subparser.prog = program
 
