@@ -16,6 +16,16 @@ from imagrad.models.autoencoders import NetworkConfig, build
 os.environ.setdefault("KERAS_BACKEND", "torch")  # before anything imports Keras
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the groups
+def pytest_collection_modifyitems(items):
+    """Leave tests that share what is made once a module to one process, or each process makes it."""
+    for item in items:
+        found = getattr(item, "_fixtureinfo", None)
+        fixtures = [one for same in found.name2fixturedefs.values() for one in same] if found else []
+        if any(one.scope == "module" for one in fixtures) and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.module.__name__))
+
+
 def pytest_collection_finish():
     """Spare the garbage collector the million objects that imports have made; it would look at them in every round."""
     gc.collect()

@@ -150,7 +150,7 @@ def export(function: Function, examples: Sequence[torch.Tensor], *, batched: boo
 
 def record(function: Function, examples: Sequence[torch.Tensor]) -> Graph:
     """Trace `function` by running it once: quicker than `export`, for the shapes of the `examples` alone."""
-    table = {op: rewrite for op, rewrite in decomposition_table.items() if not (str(op) in RULES or _is_in_place(op))}
+    table = {op: rewrite for name, op, rewrite in _pure_rewrites(len(decomposition_table)) if name not in RULES}
     examples = [example.detach() for example in examples]
     try:
         with quiet(), torch.no_grad():
@@ -170,6 +170,12 @@ def record(function: Function, examples: Sequence[torch.Tensor]) -> Graph:
     refusals.refuse_random(graph.nodes)
     refusals.refuse_unsupported(list(graph.reached), function)
     return graph
+
+
+@cache
+def _pure_rewrites(count: int) -> tuple[tuple[str, Any, Callable[..., Any]], ...]:
+    """List the operations that torch's table, as long as `count`, takes apart, but for those in place: by name."""
+    return tuple((str(op), op, rewrite) for op, rewrite in decomposition_table.items() if not _is_in_place(op))
 
 
 def _is_in_place(operation: Any) -> bool:
