@@ -88,6 +88,7 @@ EXAMPLES = {  # those that no operator of torch's list meets: operation -> argum
     "reflection_pad3d": (VOLUME, [1, 1, 2, 0, 1, 1]),
     "replication_pad3d": (VOLUME, [1, 1, 2, 0, 1, 1]),
     "reshape": (SQUARE.T, [2, 8]),
+    "flatten.using_ints": (IMAGE, 1, 2),
     "scatter.value": (SQUARE, 0, torch.tensor([[0, 1]]), 2.0),
     "searchsorted.Tensor": (torch.arange(3.0), SQUARE),
     "slice_copy.Tensor": (SQUARE, 0, 1, 3),

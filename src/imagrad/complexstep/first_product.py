@@ -21,7 +21,10 @@ from imagrad.complexstep.tracing import Graph
 _LAYER = "aten.linear.default"  # its weights are (hidden, features), of all others (features, hidden)
 _INPUT = {_LAYER: 0, "aten.mm.default": 0, "aten.matmul.default": 0, "aten.addmm.default": 1}
 """At which place the operations that may be the first product take what is multiplied; the weights come next."""
-_RESHAPES = ("aten.clone.default", "aten.view.default", "aten._unsafe_view.default", "aten.reshape.default")
+_RESHAPES = tuple(
+    f"aten.{name}"
+    for name in ("clone.default", "view.default", "_unsafe_view.default", "reshape.default", "flatten.using_ints")
+)
 
 
 @dataclass(frozen=True)

@@ -212,6 +212,8 @@ def _export(function: Function, examples: list[torch.Tensor], output: Output, *,
 
 def _decomposed(exported: torch.export.ExportedProgram) -> torch.export.ExportedProgram:
     """Take apart every operation that has no rule, as far as torch knows of what; one with a rule stays whole."""
+    if all(map(_is_settled, exported.graph.nodes)):  # to take nothing apart would be most of the work
+        return exported
     composite = torch._C._dispatch_get_registrations_for_dispatch_key("CompositeImplicitAutograd")  # pyright: ignore[reportPrivateUsage]  # no other way
     rewrites = _rewrites(len(composite))
     table = {operation: rewrite for operation, rewrite in rewrites.items() if str(operation) not in RULES}
@@ -227,6 +229,15 @@ def _decomposed(exported: torch.export.ExportedProgram) -> torch.export.Exported
             break
         exported = exported.run_decompositions(known)
     return exported
+
+
+def _is_settled(node: fx.Node) -> bool:
+    """Say whether a node may stay as it is: an operation with a rule, which writes to no tensor."""
+    if node.op in ("placeholder", "output"):
+        return True
+    name = str(node.target)
+    has_rule = name in RULES and not _is_in_place(node.target)
+    return node.op == "call_function" and (has_rule or name == _TYPE_ASSERTION or node.target is operator.getitem)
 
 
 @cache

@@ -13,7 +13,7 @@ from imagrad.complexstep.rules.table import constant, floating, jointly_linear, 
 aten = torch.ops.aten
 
 # --- the same numbers in another shape or order ---
-linear(aten.reshape.default, aten.permute.default, aten.t.default, aten.trace.default)
+linear(aten.reshape.default, aten.flatten.using_ints, aten.permute.default, aten.t.default, aten.trace.default)
 linear(aten.transpose.int, aten.unsqueeze.default, aten.expand.default, aten.squeeze.default, aten.squeeze.dim)
 linear(aten.squeeze.dims, aten.select.int, aten.slice.Tensor, aten.diagonal.default, aten.unfold.default)
 linear(aten.split.Tensor, aten.split_with_sizes.default, aten.unbind.int, aten.diag_embed.default)
