@@ -37,7 +37,10 @@ docs: $(READY)  ## Write what is generated from the code: docs/cli.md and the fi
 docs-site: $(READY)  ## Build the documentation as a site, build/site/index.html, and run its gallery (about a minute).
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/nox --no-venv --session docs
 
-bench: $(READY)  ## Time the engines beside autograd's, training and data sets; see docs/benchmarks.md.
+bench: $(READY)  ## Time maps and engines beside the peers', training, data sets; see docs/performance.md.
+	$(BIN)/python benchmarks/maps.py
+	$(BIN)/python benchmarks/scaling.py
+	$(BIN)/python benchmarks/starting.py
 	$(BIN)/python benchmarks/derivatives.py
 	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/certificates.py

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,16 +27,20 @@ def main() -> None:
     """Measure what is asked for, print the tables, and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="+", choices=tuple(PROBLEMS), default=tuple(PROBLEMS))
+    parser.add_argument("--ways", nargs="+", choices=tuple(COMPETITORS), default=tuple(COMPETITORS))
     parser.add_argument("--images", type=int, default=0, help="default: 10,000 for the paper's network, else fewer")
     parser.add_argument("--seconds", type=float, default=6.0, help="for each competitor and problem (default: 6)")
     parser.add_argument("--threads", type=int, nargs="+", default=(1, 2))
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     options = parser.parse_args()
+    ways = (REFERENCE, *(way for way in options.ways if way != REFERENCE))
     records: list[dict[str, Any]] = []
     for threads in options.threads:
         for name in options.only:
-            measured = in_child(measure, name, options.images, options.seconds, threads, options.device, options.dtype)
+            measured = in_child(
+                measure, name, ways, options.images, options.seconds, threads, options.device, options.dtype
+            )
             records.append(measured)
             write(RESULTS, "maps", {**surroundings(), "records": records})
             print(f"\n{title(measured)}\n\n{markdown(table(measured))}", flush=True)
@@ -47,43 +52,43 @@ def main() -> None:
     print(f"\nwritten to {RESULTS}", file=sys.stderr)
 
 
-def measure(name: str, count: int, seconds: float, threads: int, device: str, dtype: str) -> dict[str, Any]:
+def measure(
+    name: str, ways: Sequence[str], count: int, seconds: float, threads: int, device: str, dtype: str
+) -> dict[str, Any]:  # fmt: skip
     """Check that all competitors agree on a problem, then time each with the size that suits it best."""
     warnings.simplefilter("ignore")
     if device == "cpu" and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # for those that make threads of their own
     torch.set_num_threads(threads)
     problem = _moved(PROBLEMS[name](count), device, getattr(torch, dtype))
+    best: dict[str, _Tried] = {}
     runs: dict[str, Run] = {}
-    sizes: dict[str, int] = {}
-    shares: dict[str, int] = {}
-    memory: dict[str, float | None] = {}
     off: dict[str, float] = {}
     refusals: dict[str, str] = {}
-    truth: torch.Tensor | None = None
-    for way, entry in sorted(COMPETITORS.items(), key=lambda item: item[0] != REFERENCE):  # it comes first
-        images = problem.images[: max(1, len(problem.images) // entry.cost)]
+    for way in ways:
         print(f"{name}, {threads}: {way}", file=sys.stderr, flush=True)
+        entry = COMPETITORS[way]
+        images = problem.images[: max(1, len(problem.images) // entry.cost)]
         found = _best_size(problem, entry, images)
         if isinstance(found, str):
             refusals[way] = found
             continue
-        sizes[way], memory[way], maps = found.size, found.megabytes, found.maps
-        truth = maps if truth is None else truth
+        best[way], runs[way] = found, partial(_run, problem, entry, images, found.size)
         if not entry.is_other:
-            off |= check_equal({way: maps, "truth": truth[: len(maps)]}, "truth", TOLERANCE[truth.dtype])
-        runs[way], shares[way] = partial(_run, problem, entry, images, sizes[way]), len(images)
-    off.pop("truth")
+            truth = best[REFERENCE].maps[: len(images)]
+            off[way] = check_equal({way: found.maps, REFERENCE: truth}, REFERENCE, TOLERANCE[truth.dtype])[way]
     floors = [problem.floor()]
     timings = interleaved(runs, REFERENCE, seconds, time.perf_counter, 1)
     floors.append(problem.floor())
+    images_of = {way: len(one.maps) for way, one in best.items()}
     return {
         "problem": problem.name, "images": len(problem.images), "threads": threads, "dtype": dtype,
-        "device": _device_name(device), "floor": 1e3 * min(floors), "refusals": refusals, "off": off, "sizes": sizes,
-        "milliseconds": {way: 1e3 * timing.median / shares[way] for way, timing in timings.items()},
-        "least": {way: 1e3 * timing.best / shares[way] for way, timing in timings.items()},
+        "device": _device_name(device), "floor": 1e3 * min(floors), "refusals": refusals, "off": off,
+        "sizes": {way: one.size for way, one in best.items()}, "timed_on": images_of,
+        "milliseconds": {way: 1e3 * timing.median / images_of[way] for way, timing in timings.items()},
+        "least": {way: 1e3 * timing.best / images_of[way] for way, timing in timings.items()},
         "rounds": {way: timing.rounds for way, timing in timings.items()},
-        "timed_on": shares, "megabytes": memory,
+        "megabytes": {way: one.megabytes for way, one in best.items()},
     }  # fmt: skip
 
 
