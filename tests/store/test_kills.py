@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from imagrad.store import open_store
 from .small import files_of
 
 KILLS = 20
-LONGEST = 0.25  # seconds from the first block on: that of a few blocks
+LONGEST = 0.15  # seconds from the first block on: that of a few blocks
 
 
 class Forking:
@@ -39,7 +40,8 @@ class Forking:
         line = self.process.stdout.readline()
         if seconds is not None:
             time.sleep(seconds)
-            os.kill(child, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has finished by then
+                os.kill(child, signal.SIGKILL)
         while line.strip().isdigit():
             line = self.process.stdout.readline()
         return line.strip()
