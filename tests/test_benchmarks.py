@@ -41,6 +41,17 @@ def test_results_that_differ_are_not_timed(modules):
             modules[0].check_equal({"one": same, "other": wrong}, "one")
 
 
+def test_maps_that_differ_are_not_timed(modules):
+    truth = torch.rand(40, 1, 4, 5)
+    few, many = truth.clone(), truth.clone()
+    few[:2] += 0.1  # at a kink to within rounding
+    many[:3] += 0.1
+    assert modules[3]._difference("a way", few, truth) == 0
+    for wrong in (many, truth + 1e-3, truth * torch.nan):
+        with pytest.raises(AssertionError, match=r"maps must agree to 0.0001 .* those of a way are .* off"):
+            modules[3]._difference("a way", wrong, truth)
+
+
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # what jacfwd imports
 def test_every_way_gives_the_same_maps(modules, problem):
     harness, _, ways, _ = modules
