@@ -43,14 +43,13 @@ def main() -> None:
             measured = in_child(
                 measure, name, ways, options.images, options.seconds, threads, options.device, options.dtype
             )
-            records.append(measured)
-            write(RESULTS, "maps", {**surroundings(), "records": records})
-            print(f"\n{title(measured)}\n\n{markdown(table(measured))}", flush=True)
+            records.append(measured)  # written at once: what comes later may fail
+            path = write(RESULTS, "maps", {**surroundings(), "records": records})
+            tables = [f"{title(record)}\n\n{markdown(table(record))}" for record in records]
+            path.with_suffix(".md").write_text("\n\n".join(tables) + "\n")
+            print(f"\n{tables[-1]}", flush=True)
             if measured["refusals"]:
                 print("\nNot measured: " + "; ".join(f"{way}: {why}" for way, why in measured["refusals"].items()))
-    found = {**surroundings(), "records": records}
-    tables = [f"{title(record)}\n\n{markdown(table(record))}" for record in records]
-    write(RESULTS, "maps", found).with_suffix(".md").write_text("\n\n".join(tables) + "\n")
     print(f"\nwritten to {RESULTS}", file=sys.stderr)
 
 

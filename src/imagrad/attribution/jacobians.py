@@ -11,6 +11,7 @@ from imagrad.attribution.blocks import Block, Options
 from imagrad.attribution.certified import certificate_of, checked
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.derivatives import whole_jacobian
+from imagrad.complexstep.norms import spread
 from imagrad.complexstep.points import all_finite
 from imagrad.errors import InputError
 
@@ -21,13 +22,10 @@ def jacobian_of(block: Block) -> torch.Tensor:
     Weights scale the rows; features that were not asked for are NaN.
     """
     chosen = block.selection
-    flat = block.images.new_full(
-        (len(block.images), len(chosen.indices), block.images[0].numel()), torch.nan, dtype=block.dtype
-    )
     rows = whole_jacobian(block.task, block.codes.shape[1], block.features, chosen.indices)
     rows = rows if chosen.weights is None else rows * chosen.weights.to(rows)[:, None]
-    flat[:, :, block.features.to(flat.device)] = narrowed(rows, block.dtype).to(flat.device)
-    return flat.unflatten(2, block.images.shape[1:])
+    narrow = narrowed(rows, block.dtype).to(block.images.device)
+    return spread(narrow, block.features, block.images[0].numel()).unflatten(2, block.images.shape[1:])
 
 
 @dataclass

@@ -14,7 +14,7 @@ from imagrad.attribution.jacobians import jacobian_of, narrowed
 from imagrad.attribution.results import SaliencyResult
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.functions import Function, Output
-from imagrad.complexstep.norms import NORMS, Latents, norms_of_columns
+from imagrad.complexstep.norms import NORMS, Latents, norms_of_columns, spread
 from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
 
 
@@ -77,17 +77,19 @@ def saliency(
     check_choice("certify", certify, CERTIFY)
     settings = Settings(engine, step, kinks, dtype, memory_budget)
     options = Options(settings, latents, features, batch_size, device, progress, output, held)
+    found = _found(encoder, images, options, norm)
+    result = found.result(norm)
+    if certify == "none":
+        return result
+    return replace(result, certificate=checked(found.certificate(result, options, seed, full=certify == "full")))
+
+
+def _found(encoder: Function, images: Images, options: Options, norm: str) -> _Found:
+    """Compute the maps of all images."""
     found = _Found()
     for block in blocks_of(encoder, images, options):
         found.add(block, norm)
-    if certify == "none":
-        return found.result(norm, None)
-    result = found.result(norm, None)
-    full = certify == "full"
-    certificate = certificate_of(
-        found.last, result.maps, result.images, options, norm, seed, full=full, ties=found.ties
-    )
-    return replace(result, certificate=checked(certificate))
+    return found
 
 
 @dataclass
@@ -108,26 +110,26 @@ class _Found:
         """Compute the maps of one block."""
         norms = norms_of_columns(block.task, block.features, block.selection, NORMS[norm], block.opening)
         narrow = narrowed(norms, block.dtype).to(block.images.device)
-        maps = narrow if narrow.numel() == block.images.numel() else _spread(narrow, block)
+        maps = spread(narrow, block.features, block.images[0].numel())
         self.maps.append(maps.reshape(block.images.shape))
         self.codes.append(block.codes.to(maps))
         self.images.append(block.images)
         self.ties += block.ties
         self.blocks = [block]
 
-    def result(self, norm: str, certificate: Certificate | None) -> SaliencyResult:
-        """Put it together."""
+    def result(self, norm: str) -> SaliencyResult:
+        """Put it together, as yet without a certificate."""
         settings = self.last.task.settings
         return SaliencyResult(
             torch.cat(self.maps), torch.cat(self.codes), torch.cat(self.images), self.last.engine, norm,
-            settings.step if settings.engine == "complex" else 0.0, settings.kinks, dict(self.ties), certificate,
+            settings.step if settings.engine == "complex" else 0.0, settings.kinks, dict(self.ties), None,
         )  # fmt: skip
 
-
-def _spread(norms: torch.Tensor, block: Block) -> torch.Tensor:
-    """Put the features asked for in their places, NaN elsewhere: (n, all features)."""
-    whole = norms.new_full((len(norms), block.images[0].numel()), torch.nan)
-    return whole.index_copy_(1, block.features.to(norms.device), norms)
+    def certificate(self, result: SaliencyResult, options: Options, seed: int, *, full: bool) -> Certificate:
+        """Check what has been put together."""
+        return certificate_of(
+            self.last, result.maps, result.images, options, result.norm, seed, full=full, ties=self.ties
+        )
 
 
 def certify(
@@ -143,12 +145,8 @@ def certify(
     """
     settings = Settings(engine, step, kinks, dtype, memory_budget)
     options = Options(settings, latents, features, batch_size, device, progress, output, held)
-    found = _Found()
-    for block in blocks_of(encoder, images, options):
-        found.add(block, norm)
-    return certificate_of(
-        found.last, torch.cat(found.maps), torch.cat(found.images), options, norm, seed, full=True, ties=found.ties
-    )
+    found = _found(encoder, images, options, norm)
+    return found.certificate(found.result(norm), options, seed, full=True)
 
 
 def jacobian(

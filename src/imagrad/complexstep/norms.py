@@ -214,7 +214,7 @@ def column_norms(
                 norms = probed_norms(task, selection, outputs, probes, seed)[0][chosen]
                 low, high = interval(norms, probes, count, confidence)
         dtype = settings.type_for(point.dtype)
-        values, low, high = (_spread(x.to(dtype), chosen, point) for x in (norms, low, high))
+        values, low, high = (spread(x.to(dtype), chosen, point.numel()).view(point.shape) for x in (norms, low, high))
         return ColumnNorms(
             values, low, high, task.engine(len(chosen), count) if probes is None else "transpose", probes
         )
@@ -271,9 +271,9 @@ def check_probes(probes: int, outputs: int, settings: Settings) -> None:
         raise InputError(f"`probes` must be from 1 to the number of outputs, {outputs}; got {probes}.")
 
 
-def _spread(values: torch.Tensor, features: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
-    """Put the features asked for in their places, NaN elsewhere."""
-    if len(features) == point.numel():
-        return values.view(point.shape)
-    whole = torch.full((point.numel(),), torch.nan, dtype=values.dtype, device=values.device)
-    return whole.index_copy(0, features, values).view(point.shape)
+def spread(values: torch.Tensor, features: torch.Tensor, count: int) -> torch.Tensor:
+    """Put values (..., features asked for) in their places among `count` features, NaN elsewhere."""
+    if len(features) == count:
+        return values
+    whole = values.new_full((*values.shape[:-1], count), torch.nan)
+    return whole.index_copy(-1, features.to(values.device), values)
