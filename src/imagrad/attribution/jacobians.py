@@ -58,6 +58,8 @@ class ColumnNorms:
 
 def narrowed(values: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Convert finite numbers; raise `InputError` where they do not fit into the type."""
+    if values.dtype == dtype:
+        return values
     narrow = values.to(dtype)
     if not all_finite(narrow):
         raise InputError(

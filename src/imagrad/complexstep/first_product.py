@@ -47,16 +47,20 @@ class FirstProduct:
             point=self.value[images], held=tuple(x[images] for x in self.task.held),
         )  # fmt: skip
 
-    def rows(self, cotangents: torch.Tensor, features: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the rows of the Jacobian that are not zero, one by one, (n, features); `cotangents` is B.
+    def weight_of(self, features: torch.Tensor) -> torch.Tensor:
+        """Return W of some of the features."""
+        return self.weight if len(features) == self.weight.shape[1] else self.weight[:, features]
 
-        B has the shape (latents, n, hidden). Each row is good until the next is made.
+    @staticmethod
+    def rows(cotangents: torch.Tensor, weight: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield the rows of B W that are not zero, one by one, (n, features); `cotangents` is B, (latents, n, hidden).
+
+        Each row is good until the next is made.
         """
-        weight = self.weight if len(features) == self.weight.shape[1] else self.weight[:, features]
         alive = (cotangents.amax(1) != 0) | (cotangents.amin(1) != 0)  # (latents, hidden), a NaN too; the fastest way
         units, latents = (alive.any(axis).nonzero()[:, 0] for axis in (0, 1))
         live, images = weight[units], cotangents.shape[1]
-        some, product = weight.new_empty(images, len(units)), features_first(weight, images, len(features))
+        some, product = weight.new_empty(images, len(units)), features_first(weight, images, weight.shape[1])
         for latent in latents.tolist():
             torch.index_select(cotangents[latent], 1, units, out=some)
             yield torch.mm(some, live, out=product)
