@@ -13,7 +13,7 @@ import imagrad
 from imagrad.attribution import contract
 from imagrad.attribution.captum import hooks
 from imagrad.attribution.methods import METHODS
-from imagrad.complexstep.norms import NORMS
+from imagrad.complexstep.reductions import NORMS
 from imagrad.errors import EncoderError, ImageError, InputError, MissingExtraError, UnknownNameError
 
 HOOKED = ("deconvolution", "deeplift", "guided-backprop")

@@ -7,7 +7,9 @@ from torch import nn
 from imagrad.attribution.blocks import Options, blocks_of
 from imagrad.attribution.saliency import saliency
 from imagrad.complexstep import first_product, norms
-from imagrad.complexstep.norms import NORMS, norms_of_columns, select, select_features
+from imagrad.complexstep.norms import norms_of_columns
+from imagrad.complexstep.reductions import NORMS
+from imagrad.complexstep.selection import select, select_features
 from imagrad.errors import DerivativeError
 
 PIXELS, HIDDEN, LATENTS = 12, 9, 5

@@ -21,9 +21,9 @@ from imagrad.complexstep.derivatives import refuse_ties
 from imagrad.complexstep.engines import Task
 from imagrad.complexstep.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.functions import Function, Output
-from imagrad.complexstep.norms import Latents, Selection, select, select_features
 from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.program import Program, bind
+from imagrad.complexstep.selection import Latents, Selection, select, select_features
 from imagrad.errors import InputError
 
 Progress = Callable[[int], None]

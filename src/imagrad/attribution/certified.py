@@ -11,7 +11,7 @@ import torch
 
 from imagrad.attribution.blocks import Block, Options
 from imagrad.complexstep.certificate import Certificate, Check, Entries, certify
-from imagrad.complexstep.norms import Latents
+from imagrad.complexstep.selection import Latents
 from imagrad.errors import DerivativeError
 
 Reduce = Callable[[torch.Tensor], torch.Tensor]

@@ -10,7 +10,7 @@ import torch
 
 from imagrad.attribution.networks import Layers, Weighted
 from imagrad.complexstep.functions import Function, Output
-from imagrad.complexstep.norms import Latents
+from imagrad.complexstep.selection import Latents
 from imagrad.errors import MissingExtraError
 from imagrad.registry import Registry
 

@@ -11,8 +11,8 @@ from imagrad.attribution.blocks import Block, Options
 from imagrad.attribution.certified import certificate_of, checked
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.derivatives import whole_jacobian
-from imagrad.complexstep.norms import spread
 from imagrad.complexstep.points import all_finite
+from imagrad.complexstep.selection import spread
 from imagrad.errors import InputError
 
 

@@ -27,8 +27,9 @@ from imagrad.attribution.findings import findings_of
 from imagrad.attribution.networks import Weighted, unchanged
 from imagrad.attribution.saliency import saliency
 from imagrad.complexstep.functions import Function, Output
-from imagrad.complexstep.norms import NORMS, Latents, select
 from imagrad.complexstep.points import check_choice
+from imagrad.complexstep.reductions import NORMS
+from imagrad.complexstep.selection import Latents, select
 from imagrad.errors import EncoderError, InputError
 
 _FILLED_BY = (_gradients, _hooks, _perturbations)  # imported so that their methods are in the registry

@@ -14,8 +14,10 @@ from imagrad.attribution.jacobians import jacobian_of, narrowed
 from imagrad.attribution.results import SaliencyResult
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.functions import Function, Output
-from imagrad.complexstep.norms import NORMS, Latents, norms_of_columns, spread
+from imagrad.complexstep.norms import norms_of_columns
 from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
+from imagrad.complexstep.reductions import NORMS
+from imagrad.complexstep.selection import Latents, spread
 
 
 def saliency(

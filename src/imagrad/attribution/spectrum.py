@@ -15,8 +15,8 @@ from imagrad.attribution.jacobians import ColumnNorms, jacobian_of
 from imagrad.attribution.results import RAW_UNITS
 from imagrad.complexstep.certificate import Certificate
 from imagrad.complexstep.functions import Function
-from imagrad.complexstep.norms import Latents
 from imagrad.complexstep.points import Settings, check_choice
+from imagrad.complexstep.selection import Latents
 from imagrad.errors import InputError
 
 _TIE = 1e-3  # components so close to the largest count as equally large: which is the first must not hang on rounding

@@ -8,7 +8,7 @@ llvmlite (the extra imagrad[fast]); without it, the same norms are computed with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.util import find_spec
@@ -50,27 +50,36 @@ def is_installed() -> bool:
     return find_spec("llvmlite") is not None
 
 
-def in_tiles(weight: torch.Tensor) -> torch.Tensor:
-    """Return W cut into tiles of features, the last filled up with zeros: (tiles, hidden, features of a tile)."""
-    wide, _, lanes = _tile(weight.dtype)
-    filled = torch.nn.functional.pad(weight, (0, -weight.shape[1] % (wide * lanes)))
-    return filled.unflatten(1, (-1, wide * lanes)).transpose(0, 1).contiguous()
+class AddUp:
+    """Adds up what the rows of B W give, image by image; of one image the result depends on that image alone."""
 
+    def __init__(self, weight: torch.Tensor, norm: str) -> None:
+        """Cut W, (hidden, features), into tiles of features, and compile the function for the norm."""
+        wide, _, lanes = _tile(weight.dtype)
+        filled = torch.nn.functional.pad(weight, (0, -weight.shape[1] % (wide * lanes)))
+        self.features = weight.shape[1]
+        self.tiles = filled.unflatten(1, (-1, wide * lanes)).transpose(0, 1).contiguous()
+        self.kernel = _kernel(norm, weight.dtype)
 
-def add_up(total: torch.Tensor, cotangents: torch.Tensor, weights: torch.Tensor, norm: str) -> None:
-    """Add to `total`, (n, features of all tiles), what the rows of B W give; `weights` are `in_tiles`.
+    def __call__(self, blocks: Iterable[torch.Tensor]) -> torch.Tensor:
+        """Return the totals, (n, features), of parts of B, (some latents, n, hidden), one after the other."""
+        total: torch.Tensor | None = None
+        for cotangents in blocks:
+            if total is None:
+                total = cotangents.new_zeros(cotangents.shape[1], len(self.tiles) * self.tiles.shape[2])
+            self._add(total, cotangents.contiguous())
+        assert total is not None
+        return total[:, : self.features]
 
-    The images are shared out among as many threads as torch has; what one gives depends on that image alone.
-    """
-    latents, images, hidden = cotangents.shape
-    cotangents, threads = cotangents.contiguous(), min(torch.get_num_threads(), images)
-    sizes = latents + 2 * hidden, (latents + _tile(total.dtype)[1]) * hidden
-    places = torch.empty(threads, sizes[0], dtype=torch.int64)
-    some = total.new_empty(threads, sizes[1])
-    numbers = (images, images * hidden, latents, hidden, len(weights))
-    tensors = (total, cotangents, weights, some, places)
-    addresses = (tensor.data_ptr() for tensor in tensors)
-    _kernel(norm, total.dtype).run((0, 0, *sizes, *numbers, *addresses), threads)
+    def _add(self, total: torch.Tensor, cotangents: torch.Tensor) -> None:
+        """Share the images out among as many threads as torch has."""
+        (latents, images, hidden), threads = cotangents.shape, torch.get_num_threads()
+        sizes = latents + 2 * hidden, (latents + _tile(total.dtype)[1]) * hidden
+        places = torch.empty(threads, sizes[0], dtype=torch.int64)
+        some = total.new_empty(threads, sizes[1])
+        numbers = (images, images * hidden, latents, hidden, len(self.tiles))
+        tensors = (total, cotangents, self.tiles, some, places)
+        self.kernel.run((0, 0, *sizes, *numbers, *(tensor.data_ptr() for tensor in tensors)), threads)
 
 
 def _tile(dtype: torch.dtype) -> tuple[int, int, int]:

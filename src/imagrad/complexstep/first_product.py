@@ -51,19 +51,19 @@ class FirstProduct:
         """Return W of some of the features."""
         return self.weight if len(features) == self.weight.shape[1] else self.weight[:, features]
 
-    @staticmethod
-    def rows(cotangents: torch.Tensor, weight: torch.Tensor) -> Iterator[torch.Tensor]:
-        """Yield the rows of B W that are not zero, one by one, (n, features); `cotangents` is B, (latents, n, hidden).
 
-        Each row is good until the next is made.
-        """
-        alive = (cotangents.amax(1) != 0) | (cotangents.amin(1) != 0)  # (latents, hidden), a NaN too; the fastest way
-        units, latents = (alive.any(axis).nonzero()[:, 0] for axis in (0, 1))
-        live, images = weight[units], cotangents.shape[1]
-        some, product = weight.new_empty(images, len(units)), features_first(weight, images, weight.shape[1])
-        for latent in latents.tolist():
-            torch.index_select(cotangents[latent], 1, units, out=some)
-            yield torch.mm(some, live, out=product)
+def rows_of_product(cotangents: torch.Tensor, weight: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the rows of B W that are not zero, one by one, (n, features); `cotangents` is B, (latents, n, hidden).
+
+    Each row is good until the next is made.
+    """
+    alive = (cotangents.amax(1) != 0) | (cotangents.amin(1) != 0)  # (latents, hidden), a NaN too; the fastest way
+    units, latents = (alive.any(axis).nonzero()[:, 0] for axis in (0, 1))
+    live, images = weight[units], cotangents.shape[1]
+    some, product = weight.new_empty(images, len(units)), features_first(weight, images, weight.shape[1])
+    for latent in latents.tolist():
+        torch.index_select(cotangents[latent], 1, units, out=some)
+        yield torch.mm(some, live, out=product)
 
 
 def features_first(like: torch.Tensor, images: int, features: int) -> torch.Tensor:

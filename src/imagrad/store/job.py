@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import Any
 
 from imagrad.attribution.certified import CERTIFY
-from imagrad.complexstep.norms import NORMS
 from imagrad.complexstep.points import ENGINES, KINKS, check_choice
+from imagrad.complexstep.reductions import NORMS
 from imagrad.data.datasets import load_dataset
 from imagrad.data.fitting import FITS, Fit
 from imagrad.data.sources import Dataset

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from imagrad.attribution.encoders import plain_codes
-from imagrad.complexstep.norms import select
+from imagrad.complexstep.selection import select
 from imagrad.errors import RunFolderError
 from imagrad.models.opening import Network
 from imagrad.store.images import Images, example, open_images, read_images

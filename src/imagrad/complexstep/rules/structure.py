@@ -87,6 +87,7 @@ jointly_linear(aten.where.self, aten.where.ScalarSelf, aten.where.ScalarOther, n
 
 # --- resampled and padded ---
 linear(aten.avg_pool1d.default, aten.avg_pool2d.default, aten.avg_pool3d.default, aten.adaptive_avg_pool1d.default)
+linear(aten.adaptive_avg_pool2d.default, aten.adaptive_avg_pool3d.default)
 linear(aten._adaptive_avg_pool2d.default, aten._adaptive_avg_pool3d.default)
 linear(aten.upsample_nearest1d.vec, aten.upsample_nearest2d.vec, aten.upsample_nearest3d.vec)
 linear(aten.upsample_nearest1d.default, aten.upsample_nearest2d.default, aten.upsample_nearest3d.default)
