@@ -9,7 +9,7 @@ from torch import nn
 
 import imagrad
 from imagrad.attribution import blocks, certified, saliency
-from imagrad.complexstep import cache, norms
+from imagrad.complexstep import cache, norms, reductions
 from imagrad.complexstep.certificate import Check
 from imagrad.complexstep.rules import RULES
 from imagrad.errors import DerivativeError
@@ -126,7 +126,7 @@ def writes(monkeypatch):
 
 
 def root(monkeypatch):
-    monkeypatch.setattr(norms, "_root", lambda squares: squares)
+    monkeypatch.setattr(reductions, "root", lambda squares: squares)
 
 
 def norm(monkeypatch):
@@ -179,14 +179,14 @@ def a_chunk_twice(monkeypatch):
 
 def weights_ignored(monkeypatch):
     monkeypatch.setattr(norms.Selection, "of", lambda self, derivatives: derivatives)
-    monkeypatch.setattr(norms, "_weighted", lambda rows, selection, outputs: rows)
+    monkeypatch.setattr(norms.Selection, "weigh", lambda self, rows, outputs: rows)
 
 
 def weights_squared(monkeypatch):
-    of, weighted = norms.Selection.of, norms._weighted
+    of, weigh = norms.Selection.of, norms.Selection.weigh
     squared = lambda selection: norms.Selection(selection.indices, selection.weights**2)  # noqa: E731
     monkeypatch.setattr(norms.Selection, "of", lambda self, rows: of(squared(self), rows))
-    monkeypatch.setattr(norms, "_weighted", lambda rows, selection, out: weighted(rows, squared(selection), out))
+    monkeypatch.setattr(norms.Selection, "weigh", lambda self, rows, out: weigh(squared(self), rows, out))
 
 
 def stale_weights(monkeypatch):
@@ -438,7 +438,7 @@ def test_the_sample_grows_with_the_cost_and_full_looks_at_every_image():
 
     net = NETWORKS[torch.float32]
     assert entries(imagrad.saliency(net, photos()).certificate) == 8
-    assert entries(imagrad.saliency(net, photos(count=200)).certificate) == 20  # one for 100 of 200 * 2 * 5 passes
+    assert entries(imagrad.saliency(net, photos(count=800)).certificate) == 20  # one for 400 of 800 * 2 * 5 passes
     assert entries(imagrad.saliency(net, photos(), certify="full").certificate) == 64
 
 

@@ -44,6 +44,8 @@ SIGNAL, POSITIVE, MASK = some(1, 2, 7), some(4, 4).abs() + 0.1, SQUARE > 0
 
 EXAMPLES = {  # those that no operator of torch's list meets: operation -> arguments
     "_adaptive_avg_pool3d": (VOLUME, [2, 3, 2]),
+    "adaptive_avg_pool2d": (IMAGE, [3, 2]),
+    "adaptive_avg_pool3d": (VOLUME, [2, 3, 2]),
     "alias": (SQUARE,),
     "detach": (SQUARE,),
     "lift_fresh_copy": (SQUARE,),
@@ -107,6 +109,16 @@ EXAMPLES = {  # those that no operator of torch's list meets: operation -> argum
     "where.ScalarOther": (MASK, SQUARE, 2.0),
     "where.ScalarSelf": (MASK, 2.0, SQUARE),
     "xlogy.Scalar_Other": (SQUARE, 2.0),
+    "max_pool2d_with_indices_backward": (
+        some(1, 2, 3, 3),
+        IMAGE,
+        [2, 2],
+        [2, 2],
+        [0, 0],
+        [1, 1],
+        False,
+        F.max_pool2d(IMAGE, 2, return_indices=True)[1],
+    ),
     "new_empty_strided": (SQUARE, [0, 4], [4, 1]),
     "rrelu_with_noise_functional": (SQUARE, torch.zeros(4, 4, dtype=torch.long), 0.1, 0.3, False),
     **dict.fromkeys(("isfinite", "isinf", "isneginf", "isposinf", "logical_not", "signbit"), (SQUARE,)),

@@ -30,6 +30,7 @@ Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
 _MOST_IMAGES = 1024  # in a block, if it is for us to say
+_EXACT_BUDGET = 2**24  # bytes, of what is computed anew: little of it is
 _MOST_NUMBERS = 2**20  # of the largest tensor of a block
 
 
@@ -91,7 +92,9 @@ class Block:
     def exact_task(self, images: torch.Tensor, held: Held) -> Task:
         """Return the task of differentiating at some images in complex128."""
         point = images.to(self.task.point.device, torch.float64)
-        return Task(self.exact, point, _moved(held, point), replace(self.task.settings, engine="complex"), batched=True)
+        budget = min(_EXACT_BUDGET, self.task.settings.budget(point.device))
+        settings = replace(self.task.settings, engine="complex", memory_budget=budget)
+        return Task(self.exact, point, _moved(held, point), settings, batched=True)
 
 
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:

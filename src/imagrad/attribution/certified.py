@@ -20,7 +20,8 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 CERTIFY = ("sample", "full", "none")
 
 _FEWEST, _MOST = 8, 64
-_SHARE = 100  # one entry for so many passes that the maps cost
+_FEWEST_LARGE = 4  # of a network so large that each takes a pass of its own
+_SHARE = 400  # one entry for so many passes that the maps cost
 _EACH = 16  # entries of every image, when all are asked for
 _LOOKED_AT = 2  # images at which the engine is compared along random directions
 
@@ -43,8 +44,8 @@ def certificate_of(
 ) -> Certificate:  # fmt: skip
     """Check maps (n, *input) of images, and the engine that computed them; `block` is the last that it worked on.
 
-    Entries are sampled in proportion to what the maps cost, 8 to 64 of them, half of them at the largest value of their
-    map; when `full`, 16 of every image.
+    Entries are sampled in proportion to what the maps cost, 8 to 64 of them, of very large networks from 4, half of
+    them at the largest value of their map; when `full`, 16 of every image.
     """
     sample = _sampled(block, maps.flatten(1), options.features, torch.Generator().manual_seed(seed), full=full)
     entries = list(_entries(block, maps.flatten(1), images, options, sample, reduction(options.latents, norm)))
@@ -72,7 +73,8 @@ def _sampled(
 ) -> _Sample:
     """Pick entries: every other one where its map is largest, the rest at random among the pixels asked for."""
     passes = len(maps) * min(len(block.features), 2 * len(block.selection.indices))
-    count = max(_FEWEST, min(_MOST, passes // _SHARE))
+    alone = block.exact_task(block.images[:1], tuple(x[:1] for x in block.held))
+    count = max(_FEWEST if alone.at_once >= _FEWEST else _FEWEST_LARGE, min(_MOST, passes // _SHARE))
     which = torch.arange(len(maps)).repeat_interleave(_EACH) if full else (
         torch.randint(len(maps), (count,), generator=generator)
     )  # fmt: skip

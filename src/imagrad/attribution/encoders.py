@@ -104,13 +104,14 @@ def check_independence(program: Program, images: torch.Tensor, held: Held) -> No
     In float64: the first and the last image are encoded in each other's company, with a darker copy, and once more
     without: alone, or, by a program of one batch size, in a batch of copies of themselves.
     """
-    several = _rows(program, (images, *held), [0, len(images) - 1, 0])
-    several = (torch.cat([several[0][:2], 0.5 * several[0][2:]]), *several[1:])
+    looked_at = sorted({0, len(images) - 1})
+    several = _rows(program, (images, *held), [*looked_at, 0])
+    several = (torch.cat([several[0][:-1], 0.5 * several[0][-1:]]), *several[1:])
     company = several if program.batch is None else _rows(program, (images, *held), slice(None))
     codes = program.run_real(*company).flatten(1)
-    own = codes[:2] if program.batch is None else codes  # the darker copy may be no image that the network takes
+    own = codes[:-1] if program.batch is None else codes  # the darker copy may be no image that the network takes
     scale = max(float(own.abs().max()), _SMALLEST_SCALE)
-    for k, place in ((0, 0), (len(images) - 1, 1 if program.batch is None else len(images) - 1)):
+    for place, k in enumerate(looked_at) if program.batch is None else zip(looked_at, looked_at, strict=True):
         again = program.run_real(*_rows(program, (images, *held), [k] * (program.batch or 1)))
         off = float((again.flatten(1)[0] - codes[place]).abs().max())
         if not off <= _INDEPENDENCE * scale:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -23,16 +24,28 @@ class Registers:
 
     @staticmethod
     @cache
-    def of_host() -> Registers:
-        """Return those of the processor that this runs on."""
-        from llvmlite import binding
-
-        features = binding.get_host_cpu_features()
+    def of_host() -> Registers | None:
+        """Return those of the processor that this runs on; None where a product cannot be added to in one step."""
+        if platform.machine().lower() in ("arm64", "aarch64"):
+            return Registers(32, 16)
+        features = _features()
         if features.get("avx512f"):
             return Registers(32, 64)
-        if features.get("avx2"):
-            return Registers(16, 32)
-        return Registers(32 if features.get("neon") else 16, 16)
+        return Registers(16, 32) if features.get("avx2") and features.get("fma") else None
+
+
+def _features() -> dict[str, bool]:
+    """Name what the processor can do."""
+    from llvmlite import binding
+
+    try:
+        return binding.get_host_cpu_features()
+    except RuntimeError:  # LLVM cannot tell
+        return {}
+
+
+def _flags() -> str:
+    return ",".join(f"{'+' if has else '-'}{name}" for name, has in _features().items())
 
 
 class Assembly:
@@ -148,7 +161,7 @@ class Assembly:
         module = binding.parse_assembly(str(self.module))
         module.verify()
         machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=binding.get_host_cpu_name(), features=binding.get_host_cpu_features().flatten(), opt=3
+            cpu=binding.get_host_cpu_name(), features=_flags(), opt=3
         )
         passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
         passes.getModulePassManager().run(module, passes)

@@ -46,8 +46,8 @@ def pays(cotangents: torch.Tensor, weight: torch.Tensor, norm: str) -> bool:
 
 @cache
 def is_installed() -> bool:
-    """Say whether there is a compiler."""
-    return find_spec("llvmlite") is not None
+    """Say whether there is a compiler, and a processor for it."""
+    return find_spec("llvmlite") is not None and Registers.of_host() is not None
 
 
 class AddUp:
@@ -85,6 +85,7 @@ class AddUp:
 def _tile(dtype: torch.dtype) -> tuple[int, int, int]:
     """Return how many vectors of features and how many latents a tile has, and the numbers in a vector."""
     registers = Registers.of_host()
+    assert registers is not None  # `is_installed`
     return *_TILES[registers.count], registers.bytes // dtype.itemsize
 
 

@@ -20,6 +20,7 @@ Pull = Callable[[torch.Tensor], torch.Tensor]
 """Cotangents (k, *output) -> the transposed Jacobian applied to each, (k, *point)."""
 
 _PARTS_ALIVE = 6  # real and imaginary part of an operation's input, of its result, and of scratch
+_SEVERAL = 8
 _FORWARD_GAIN = 2  # one pass forward costs about half of one back
 
 
@@ -53,7 +54,13 @@ class Task:
         settings, program = self.settings, self.program
         size = 8 if settings.engine == "complex" else self.point.element_size()
         each = size * _PARTS_ALIVE * max(program.graph.sizes) * (len(self.point) if self.batched else 1)
-        return max(1, settings.budget(self.point.device) // each)
+        fit = settings.budget(self.point.device) // each
+        return fit if fit >= _SEVERAL or (fit >= 1 and not self._has_many_points) else 1
+
+    @property
+    def _has_many_points(self) -> bool:
+        """Whether points are enough to work on, so that some more perturbations at a time gain nothing."""
+        return self.batched and len(self.point) >= _SEVERAL
 
     def chooses_forward(self, features: int, outputs: int) -> bool:
         """Say whether features are perturbed one by one, or outputs pulled back one by one."""

@@ -17,6 +17,9 @@ from imagrad.complexstep.rules import RULES
 from imagrad.complexstep.tracing import Graph, Place, Step
 from imagrad.errors import UnsupportedOperationError
 
+_RESHAPING = ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")  # if memory allows it
+_CONVOLUTIONS = ("aten.convolution.default", "aten.conv2d.default")
+
 Watch = Callable[[fx.Node, torch.Tensor], None]
 """Called with each operation that has kinks, and how far each of its elements is from one."""
 
@@ -116,6 +119,8 @@ class Program:
         dtype = kwargs.get("dtype")
         if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
             kwargs = {**kwargs, "dtype": self.dtype}
+        if step.name in _RESHAPING:  # what is computed here may lie in memory in another order than was traced
+            return torch.reshape(args[0], args[1])
         return in_type(cast("Callable[..., Any]", step.node.target)(*args, **kwargs), self.dtype)
 
 
@@ -144,8 +149,17 @@ def bind(
     if not differentiable:
         values = {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
     moved = {name: in_type(x.to(device) if isinstance(x, torch.Tensor) else x, dtype) for name, x in values.items()}
+    moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in _kernels_of(graph, moved)})
     program = Program(graph, moved, dtype, torch.device(device))
     return replace(program, constants=_folded(program))
+
+
+def _kernels_of(graph: Graph, values: dict[str, Any]) -> list[str]:
+    """Name the kernels of convolutions that are faster with the channels last, as all between them then is."""
+    if any(x.dtype != torch.float32 for x in values.values() if isinstance(x, torch.Tensor) and x.is_floating_point()):
+        return []
+    names = {cast("fx.Node", node.args[1]).name for node in graph.nodes if str(node.target) in _CONVOLUTIONS}
+    return [name for name in names if name in values and values[name].ndim == 4]
 
 
 def _folded(program: Program) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from imagrad.attribution.certified import CERTIFY
+from imagrad.complexstep import compiled
 from imagrad.complexstep.points import ENGINES, KINKS, check_choice
 from imagrad.complexstep.reductions import NORMS
 from imagrad.data.datasets import load_dataset
@@ -20,7 +21,8 @@ from imagrad.models.opening import NetworkSource
 
 FORMAT = "imagrad-store-1"
 VERSIONS = ("imagrad", "torch", "numpy", "zarr")
-_DECIDING = ("imagrad", "torch")  # the versions whose numbers may differ in the last bit
+_COMPILER = "llvmlite"
+_DECIDING = ("imagrad", "torch", _COMPILER)  # the versions whose numbers may differ in the last bit
 _DTYPES = ("float32", "float64")
 _BATCH = 64
 _MOST_IMAGES = 512  # of a block: what a killed process loses
@@ -209,7 +211,7 @@ def differences(stored: Job, asked: Job) -> Iterator[str]:
     for field in fields(StoreSettings):
         yield from _difference(field.name, getattr(stored.settings, field.name), getattr(asked.settings, field.name))
     for name in _DECIDING:
-        yield from _difference(f"version of {name}", stored.versions[name], asked.versions[name])
+        yield from _difference(f"version of {name}", stored.versions.get(name), asked.versions.get(name))
 
 
 def _difference(what: str, stored: object, asked: object) -> Iterator[str]:
@@ -242,7 +244,10 @@ def identity(dataset: Dataset) -> str:
 
 def versions() -> dict[str, str]:
     """Return the versions of what computes and writes."""
-    return {**{name: metadata.version(name) for name in VERSIONS}, "python": platform.python_version()}
+    found = {name: metadata.version(name) for name in VERSIONS}
+    if compiled.is_installed():
+        found[_COMPILER] = metadata.version(_COMPILER)
+    return {**found, "python": platform.python_version()}
 
 
 def _plain(values: DataSource | StoreSettings) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from imagrad.complexstep.number import Lifted
+from imagrad.complexstep.number import Lifted, imaginary_part, lifted_among, real_part
+from imagrad.complexstep.rules.picking import gathered, picked
 from imagrad.complexstep.rules.selections import lexicographic_max, runner_up_gap
 from imagrad.complexstep.rules.table import rule
 
@@ -52,16 +53,20 @@ def _windows(axes: int, kernel: Any, stride: Any = (), padding: Any = 0, dilatio
     return _Windows(kernel, _each(stride, axes) if stride else kernel, _each(padding, axes), _each(dilation, axes))
 
 
-def _gathered(value: torch.Tensor, place: torch.Tensor, axes: int) -> torch.Tensor:
-    """Pick from the flattened spatial axes."""
-    return value.flatten(-axes).gather(-1, place.flatten(-axes)).view(place.shape)
+def _picked(
+    values: torch.Tensor, place: torch.Tensor, axes: int, kernel: Any, stride: Any = (), padding: Any = 0,
+    dilation: Any = 1, ceil_mode: bool = False,
+) -> torch.Tensor:  # fmt: skip
+    """Pick what a max pooling has picked."""
+    windows = (kernel, stride, padding, dilation, ceil_mode)
+    return picked(values, place, windows) if axes == 2 else gathered(values, place, axes)
 
 
 def _max_pool(operation: Any, axes: int) -> None:
     def apply(value: Lifted, kernel: Any, *how: Any) -> tuple[Lifted, torch.Tensor]:
         re, place = operation(value.re, kernel, *how)
         if not value.arithmetic.is_one_sided:
-            return value.of(re, _gathered(value.im, place, axes)), place
+            return value.of(re, _picked(value.im, place, axes, kernel, *how)), place
         spread = _windows(axes, kernel, *how).spread
         return value.of(re, lexicographic_max(spread(value.re, re.shape), spread(value.im, re.shape), -1)), place
 
@@ -75,6 +80,14 @@ def _max_pool(operation: Any, axes: int) -> None:
 
 _max_pool(aten.max_pool2d_with_indices.default, 2)
 _max_pool(aten.max_pool3d_with_indices.default, 3)
+
+
+@rule(aten.max_pool2d_with_indices_backward.default)
+def back_through_max_pool(cotangents: Any, images: Any, *how: Any) -> Lifted:
+    """Put cotangents to the places of the pixels that were picked; of the images only the size counts."""
+    back, size = aten.max_pool2d_with_indices_backward.default, real_part(images)
+    re, im = (back(part, size, *how) for part in (real_part(cotangents), imaginary_part(cotangents)))
+    return lifted_among((cotangents, images))[0].of(re, im)
 
 
 # --- adaptive: windows of unequal sizes ---
@@ -101,7 +114,7 @@ def _adaptive_max_pool(operation: Any, axes: int) -> None:
     def apply(value: Lifted, shape: list[int]) -> tuple[Lifted, torch.Tensor]:
         re, place = operation(value.re, shape)
         if not value.arithmetic.is_one_sided:
-            return value.of(re, _gathered(value.im, place, axes)), place
+            return value.of(re, gathered(value.im, place, axes)), place
         both = torch.stack([value.re, value.im])
         return value.of(re, _over_cells(both, shape, lambda w: lexicographic_max(w[0], w[1], -1))), place
 
