@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 import imagrad
 from imagrad.complexstep import hessian, jacobian
+from imagrad.complexstep.rules import picking
 from imagrad.complexstep.rules.picking import gathered, picked
 
 WINDOWS = [
@@ -41,10 +42,12 @@ def test_it_picks_and_its_transpose_puts_back(windows, order):
     assert torch.autograd.gradgradcheck(lambda x: picked(x, places, windows) ** 2, values)
 
 
-@pytest.mark.parametrize("order", ORDERS, ids=str)
+@pytest.mark.parametrize("few", [0, 2**14], ids=["one by one", "as images"])
+@pytest.mark.parametrize("order", [*ORDERS, None], ids=str)
 @pytest.mark.parametrize("windows", WINDOWS, ids=str)
-def test_several_cotangents_at_a_time(windows, order):
-    values = images(2, 3, 9, 8).contiguous(memory_format=order)
+def test_several_cotangents_at_a_time(windows, order, few, monkeypatch):
+    monkeypatch.setattr(picking, "_FEW", few)
+    values = images(3, 9, 8) if order is None else images(2, 3, 9, 8).contiguous(memory_format=order)
     places = places_of(values, windows)
     result, pull = torch.func.vjp(lambda x: picked(x, places, windows), values)
     cotangents = images(4, *result.shape, seed=1)

@@ -13,6 +13,8 @@ import torch
 
 aten = torch.ops.aten
 
+_FEW = 2**14  # numbers of which a copy costs less than a call
+
 Windows = tuple[Any, ...]
 """Kernel, stride, padding, dilation, and whether sizes are rounded up: the settings of a max pooling."""
 
@@ -81,11 +83,14 @@ class _PutBack(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: Any, cotangents: torch.Tensor, places: torch.Tensor, shape: torch.Size, windows: Windows
     ) -> Any:
-        each = (
-            _PutBack.apply(
-                cotangents if in_dims[0] is None else cotangents.select(in_dims[0], k),
-                places if in_dims[1] is None else places.select(in_dims[1], k), shape, windows,
-            )
-            for k in range(info.batch_size)
-        )  # fmt: skip
-        return torch.stack(list(each)), 0
+        cotangents, places = (
+            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
+            for x, axis in zip((cotangents, places), in_dims, strict=False)
+        )
+        if cotangents[0].numel() > _FEW:
+            each = (_PutBack.apply(*some, shape, windows) for some in zip(cotangents, places, strict=True))
+            return torch.stack(list(each)), 0
+        images = cotangents.reshape(-1, *cotangents.shape[-3:])  # as if they were more images
+        size = torch.Size((len(images), *shape[-3:]))
+        found = _PutBack.apply(images, places.reshape(images.shape), size, windows)
+        return found.view(info.batch_size, *shape), 0
