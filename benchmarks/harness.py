@@ -10,7 +10,7 @@ import platform
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
@@ -41,7 +41,18 @@ class Timing:
     """Its least over the reference's least."""
     median_ratio: float
     """Median over the rounds of its time over the reference's of the same round."""
-    rounds: int
+    times: tuple[float, ...]
+    """Of each round."""
+
+    @property
+    def rounds(self) -> int:
+        """How many there were."""
+        return len(self.times)
+
+
+def median_of_ratios(times: Sequence[float], reference: Sequence[float]) -> float:
+    """Return the median over the rounds of one time over the other of the same round."""
+    return statistics.median(mine / its for mine, its in zip(times, reference, strict=False))
 
 
 def attempt(run: Run) -> torch.Tensor | str:
@@ -101,10 +112,10 @@ def warm(run: Run) -> None:
 
 
 def _timing(times: list[float], reference: list[float]) -> Timing:
-    ratios = [mine / its for mine, its in zip(times, reference, strict=False)]
     return Timing(
-        min(times), statistics.median(times), min(times) / min(reference), statistics.median(ratios), len(times)
-    )
+        min(times), statistics.median(times), min(times) / min(reference), median_of_ratios(times, reference),
+        tuple(times),
+    )  # fmt: skip
 
 
 def in_child(function: Callable[..., Any], *arguments: Any) -> Any:

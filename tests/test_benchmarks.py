@@ -94,9 +94,15 @@ def test_the_best_size_is_taken_and_what_does_not_fit_is_left_out(modules, probl
 def test_the_table_has_ratios_to_imagrad_and_to_the_floor(modules):
     record = {
         "milliseconds": {"imagrad": 2.0, "loop of autograd.grad": 5.0}, "floor": 1.0, "off": {"imagrad": 0.0},
+        "of_reference": {"imagrad": 1.0, "loop of autograd.grad": 2.5},
+        "of_floor": {"imagrad": 2.0, "loop of autograd.grad": 5.0},
         "sizes": {"imagrad": 0, "loop of autograd.grad": 64},
         "megabytes": {"imagrad": 3.0, "loop of autograd.grad": None},
     }  # fmt: skip
     rows = {row["way"]: row for row in modules[3].table(record)}
     assert rows["loop of autograd.grad"]["of imagrad's"] == "2.50" and rows["imagrad"]["of the floor"] == "2.00"
     assert rows["floor"]["of imagrad's"] == "0.50" and rows["loop of autograd.grad"]["peak MB"] == "?"
+
+
+def test_ratios_are_medians_of_rounds_in_which_the_machine_was_as_fast(modules):
+    assert modules[0].median_of_ratios([2.0, 4.0, 20.0], [1.0, 2.0, 10.0, 5.0]) == 2.0
