@@ -183,10 +183,14 @@ def test_it_is_taken_where_it_pays(monkeypatch):
     assert not compiled.pays(cotangents, weight, "l2")
 
 
-@pytest.mark.parametrize("missing", ["llvmlite", "processor"])
+@pytest.mark.parametrize("missing", [ImportError("no module"), OSError("no libz.so.1"), "processor"], ids=repr)
 def test_it_says_when_it_is_not_there(missing, monkeypatch):
-    if missing == "llvmlite":
-        monkeypatch.setattr(compiled, "find_spec", lambda _: None)
+    if isinstance(missing, Exception):
+
+        def load(name):
+            raise missing
+
+        monkeypatch.setattr(compiled, "import_module", load)
     else:
         monkeypatch.setattr(Registers, "of_host", staticmethod(lambda: None))
     assert not compiled.is_installed.__wrapped__()

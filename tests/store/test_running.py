@@ -27,6 +27,7 @@ from imagrad.errors import (
 )
 from imagrad.models.opening import open_network
 from imagrad.store import DataSource, StoreSettings, explain_dataset, open_store
+from imagrad.store.job import versions
 from imagrad.store.running import Ways
 
 from .small import DIGITS, SMALL, files_of
@@ -156,6 +157,10 @@ def test_another_network_or_data_set_is_refused_by_name(network, undisturbed, mo
     with pytest.raises(RunFolderError, match="invert: the store has False, asked for is True"):
         explain_dataset(network, replace(DIGITS, invert=True), path)
     explain_dataset(network, "digits:test[0:60]", path)  # the same images by another name
+    without = {name: version for name, version in versions().items() if name != "llvmlite"}
+    monkeypatch.setattr("imagrad.store.preparing.versions", lambda: without)
+    with pytest.raises(RunFolderError, match=r"version of llvmlite: the store has 0\.\d+.*, asked for is none"):
+        explain_dataset(network, DIGITS, path)
     monkeypatch.setattr("imagrad.store.preparing.versions", lambda: {"imagrad": "0.0.1", "torch": "1.0"})
     with pytest.raises(RunFolderError, match=r"version of torch: the store has 2\..*, asked for is 1\.0"):
         explain_dataset(network, DIGITS, path)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib.util import find_spec
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ import torch
 from imagrad.complexstep.assembly import Assembly, Compiled, Registers
 
 _MOST_UNITS = 1024  # whose weights, a tile of features wide, stay in the cache
-_LEAST = 2**26  # multiplications that are worth the compiling
+_LEAST = 2**26  # multiplications that are worth the compiling, and the loading of the compiler
 _MOST_ALIVE = 0.6  # of B: of more, a product of all rows at once is faster
 _LOOKED_AT = 16  # images
 _AT_ONCE = 4  # images that a thread takes
@@ -46,8 +46,12 @@ def pays(cotangents: torch.Tensor, weight: torch.Tensor, norm: str) -> bool:
 
 @cache
 def is_installed() -> bool:
-    """Say whether there is a compiler, and a processor for it."""
-    return find_spec("llvmlite") is not None and Registers.of_host() is not None
+    """Say whether there is a compiler that can be loaded, and a processor for it."""
+    try:
+        import_module("llvmlite.binding")
+    except (ImportError, OSError):
+        return False
+    return Registers.of_host() is not None
 
 
 class AddUp:

@@ -149,15 +149,14 @@ def bind(
     if not differentiable:
         values = {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
     moved = {name: in_type(x.to(device) if isinstance(x, torch.Tensor) else x, dtype) for name, x in values.items()}
-    moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in _kernels_of(graph, moved)})
+    if dtype == torch.float32 and torch.device(device).type == "cpu":  # torch's fast kernels: all between them then is
+        moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in _kernels_of(graph, moved)})
     program = Program(graph, moved, dtype, torch.device(device))
     return replace(program, constants=_folded(program))
 
 
 def _kernels_of(graph: Graph, values: dict[str, Any]) -> list[str]:
-    """Name the kernels of convolutions that are faster with the channels last, as all between them then is."""
-    if any(x.dtype != torch.float32 for x in values.values() if isinstance(x, torch.Tensor) and x.is_floating_point()):
-        return []
+    """Name the kernels of two-dimensional convolutions, which are faster with the channels last."""
     names = {cast("fx.Node", node.args[1]).name for node in graph.nodes if str(node.target) in _CONVOLUTIONS}
     return [name for name in names if name in values and values[name].ndim == 4]
 

@@ -211,7 +211,8 @@ def differences(stored: Job, asked: Job) -> Iterator[str]:
     for field in fields(StoreSettings):
         yield from _difference(field.name, getattr(stored.settings, field.name), getattr(asked.settings, field.name))
     for name in _DECIDING:
-        yield from _difference(f"version of {name}", stored.versions.get(name), asked.versions.get(name))
+        then, now = (job.versions.get(name, "none") for job in (stored, asked))
+        yield from _difference(f"version of {name}", then, now)
 
 
 def _difference(what: str, stored: object, asked: object) -> Iterator[str]:
