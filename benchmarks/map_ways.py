@@ -5,12 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from unittest.mock import patch
 
 import torch
 from map_problems import Problem
 
 import imagrad
-from imagrad.complexstep import column_norms, literal_jacobian
+from imagrad.complexstep import column_norms, compiled, literal_jacobian
 from imagrad.registry import Registry
 
 _PROBES = 64
@@ -76,6 +77,13 @@ def ours(problem: Problem, images: torch.Tensor, _: int) -> torch.Tensor:
 def unchecked(problem: Problem, images: torch.Tensor, _: int) -> torch.Tensor:
     """Leave the certificate out; what is checked of the network stays."""
     return imagrad.saliency(problem.encoder, images, certify="none").maps
+
+
+@competitor("imagrad, not compiled")
+def not_compiled(problem: Problem, images: torch.Tensor, _: int) -> torch.Tensor:
+    """Do without the compiler, as where imagrad[fast] is not installed."""
+    with patch.object(compiled, "pays", return_value=False):
+        return ours(problem, images, 0)
 
 
 @competitor("imagrad, forward", cost=100)

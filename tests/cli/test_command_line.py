@@ -23,7 +23,7 @@ import imagrad
 from imagrad import runs
 from imagrad.cli.conventions import Group
 from imagrad.cli.main import COMMANDS, main
-from imagrad.complexstep import norms
+from imagrad.complexstep import reductions
 
 
 @pytest.fixture(autouse=True)
@@ -322,7 +322,7 @@ def test_certify_full_of_explain_and_its_seed(trained, capsys):
 
 
 def test_maps_that_fail_their_check_are_not_written(trained, capsys, monkeypatch):
-    monkeypatch.setattr(norms, "_root", lambda squares: squares)
+    monkeypatch.setattr(reductions, "root", lambda squares: squares)
     code, out, err = run(capsys, "explain", str(trained), "--data", "digits:test[:2]", "--out", "e")
     assert code == 1 and out == "" and not runs.Path("e").exists()
     assert "the maps must agree with derivatives taken by other means; they do not" in last_line(err)
@@ -455,7 +455,7 @@ def test_certify_options_reach_the_certificate(trained, capsys):
 
 
 def test_a_certificate_that_fails_exits_1(trained, capsys, monkeypatch):
-    monkeypatch.setattr(norms, "_root", lambda squares: squares)
+    monkeypatch.setattr(reductions, "root", lambda squares: squares)
     code, out, err = run(capsys, "certify", str(trained), "--data", "digits:test[:2]")
     assert code == 1 and err == "" and "Certificate: FAILED.\n" in out and "  FAILED: map entries computed anew" in out
     code, out, _ = run(capsys, "certify", str(trained), "--data", "digits:test[:2]", "--json")

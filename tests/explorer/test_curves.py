@@ -13,6 +13,8 @@ from imagrad.explorer.curves import PERCENTAGES, measured, trial_of
 from imagrad.explorer.fig11 import Fig11
 from imagrad.explorer.work import Bench
 
+from .loops import done
+
 
 def test_the_curve_is_that_of_the_mean_map(subject):
     trial = trial_of(subject.classifier, subject.dataset, "cpu")
@@ -58,7 +60,7 @@ def test_it_is_measured_although_the_queue_was_full_at_first(subject):
         bench.close()
         return found
 
-    assert asyncio.run(told()).state == "there"
+    assert done(told()).state == "there"
 
 
 def test_a_classifier_that_fails_is_told(subject):
@@ -80,5 +82,5 @@ def test_a_classifier_that_fails_is_told(subject):
         bench.close()
         return found
 
-    found = asyncio.run(told())
+    found = done(told())
     assert found.state == "none" and found.text == "The curve could not be measured: RuntimeError: broken"

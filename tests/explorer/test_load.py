@@ -1,12 +1,11 @@
 """Many clients at a time: right answers or the stated refusals, and memory that does not grow."""
 
-import asyncio
 import importlib.util
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from .loops import done
 from .serving import served
 
 BENCHMARK = Path(__file__).parents[2] / "benchmarks/explorer.py"
@@ -20,12 +19,6 @@ def load():
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def done(coroutine):
-    """Run it on a thread of its own: on this one the browser's tests may have left a running event loop."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from imagrad.explorer.app import create_app
 from imagrad.explorer.limits import Limits
 from imagrad.explorer.security import Doors, Guard, Rates, Refusal
 
+from .loops import done
 from .small import LOCAL
 
 
@@ -43,7 +44,7 @@ def asked_of(guard, *, method="POST", path="/", headers=(("host", "127.0.0.1:876
     async def send(message):
         sent.append(message)
 
-    asyncio.run(guard(scope, receive, send))
+    done(guard(scope, receive, send))
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], found, json.loads(sent[1]["body"])
 
@@ -154,7 +155,7 @@ def test_websockets_are_closed():
     async def send(message):
         sent.append(message)
 
-    asyncio.run(guarded()({"type": "websocket", "headers": []}, None, send))
+    done(guarded()({"type": "websocket", "headers": []}, None, send))
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from imagrad.explorer.work import Bench, BusyError
 
+from .loops import done
+
 
 def test_what_waits_is_bounded_and_the_place_is_free_when_the_work_is_done():
     bench, gate = Bench("test", 2), threading.Event()
@@ -25,7 +27,7 @@ def test_what_waits_is_bounded_and_the_place_is_free_when_the_work_is_done():
         assert bench.waiting == 0
         assert await bench.run(int, "7") == 7
 
-    asyncio.run(scene())
+    done(scene())
     bench.close()
 
 
@@ -38,5 +40,5 @@ def test_errors_come_back_and_free_the_place():
                 await bench.run(divmod, 1, 0)
             await asyncio.sleep(0.01)
 
-    asyncio.run(scene())
+    done(scene())
     bench.close()
