@@ -96,6 +96,11 @@ class Block:
         settings = replace(self.task.settings, engine="complex", memory_budget=budget)
         return Task(self.exact, point, _moved(held, point), settings, batched=True)
 
+    @property
+    def exact_at_once(self) -> int:
+        """How many images of their own pixel each fit into the memory of what is computed anew; at least one."""
+        return self.exact_task(self.images[:1], tuple(x[:1] for x in self.held)).at_once
+
 
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""

@@ -73,8 +73,8 @@ def _sampled(
 ) -> _Sample:
     """Pick entries: every other one where its map is largest, the rest at random among the pixels asked for."""
     passes = len(maps) * min(len(block.features), 2 * len(block.selection.indices))
-    alone = block.exact_task(block.images[:1], tuple(x[:1] for x in block.held))
-    count = max(_FEWEST if alone.at_once >= _FEWEST else _FEWEST_LARGE, min(_MOST, passes // _SHARE))
+    fewest = _FEWEST if block.exact_at_once >= _FEWEST else _FEWEST_LARGE
+    count = max(fewest, min(_MOST, passes // _SHARE))
     which = torch.arange(len(maps)).repeat_interleave(_EACH) if full else (
         torch.randint(len(maps), (count,), generator=generator)
     )  # fmt: skip
@@ -93,8 +93,7 @@ def _entries(
 ) -> Iterator[Entries]:
     """Put the entries together, as many at a time as fit into the memory."""
     device = block.task.point.device
-    at_once = block.exact_task(*_rows(images, options.held, sample.images[:1])).at_once
-    for part in torch.arange(len(sample.images)).split(block.exact.batch or at_once):
+    for part in torch.arange(len(sample.images)).split(block.exact.batch or block.exact_at_once):
         which, features = sample.images[part], sample.features[part].to(device)
         own = block.exact_task(*_rows(images, options.held, which))
         returned = maps[which.to(maps.device), features.to(maps.device)].to(device)

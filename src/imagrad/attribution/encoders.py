@@ -111,7 +111,8 @@ def check_independence(program: Program, images: torch.Tensor, held: Held) -> No
     codes = program.run_real(*company).flatten(1)
     own = codes[:-1] if program.batch is None else codes  # the darker copy may be no image that the network takes
     scale = max(float(own.abs().max()), _SMALLEST_SCALE)
-    for place, k in enumerate(looked_at) if program.batch is None else zip(looked_at, looked_at, strict=True):
+    places = range(len(looked_at)) if program.batch is None else looked_at  # of them among the codes
+    for k, place in zip(looked_at, places, strict=True):
         again = program.run_real(*_rows(program, (images, *held), [k] * (program.batch or 1)))
         off = float((again.flatten(1)[0] - codes[place]).abs().max())
         if not off <= _INDEPENDENCE * scale:

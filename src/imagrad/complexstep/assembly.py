@@ -34,18 +34,14 @@ class Registers:
         return Registers(16, 32) if features.get("avx2") and features.get("fma") else None
 
 
-def _features() -> dict[str, bool]:
-    """Name what the processor can do."""
+def _features() -> Any:
+    """Name what the processor can do, as llvmlite does."""
     from llvmlite import binding
 
     try:
         return binding.get_host_cpu_features()
     except RuntimeError:  # LLVM cannot tell
-        return {}
-
-
-def _flags() -> str:
-    return ",".join(f"{'+' if has else '-'}{name}" for name, has in _features().items())
+        return binding.FeatureMap()
 
 
 class Assembly:
@@ -161,7 +157,7 @@ class Assembly:
         module = binding.parse_assembly(str(self.module))
         module.verify()
         machine = binding.Target.from_default_triple().create_target_machine(
-            cpu=binding.get_host_cpu_name(), features=_flags(), opt=3
+            cpu=binding.get_host_cpu_name(), features=_features().flatten(), opt=3
         )
         passes = binding.create_pass_builder(machine, binding.create_pipeline_tuning_options(speed_level=3))
         passes.getModulePassManager().run(module, passes)

@@ -55,12 +55,9 @@ class Task:
         size = 8 if settings.engine == "complex" else self.point.element_size()
         each = size * _PARTS_ALIVE * max(program.graph.sizes) * (len(self.point) if self.batched else 1)
         fit = settings.budget(self.point.device) // each
-        return fit if fit >= _SEVERAL or (fit >= 1 and not self._has_many_points) else 1
-
-    @property
-    def _has_many_points(self) -> bool:
-        """Whether points are enough to work on, so that some more perturbations at a time gain nothing."""
-        return self.batched and len(self.point) >= _SEVERAL
+        if self.batched and len(self.point) >= _SEVERAL and fit < _SEVERAL:
+            return 1  # many points are enough to work on: a few more perturbations at a time gain nothing
+        return max(1, fit)
 
     def chooses_forward(self, features: int, outputs: int) -> bool:
         """Say whether features are perturbed one by one, or outputs pulled back one by one."""

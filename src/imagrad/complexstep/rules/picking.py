@@ -36,6 +36,12 @@ def _order_of(places: torch.Tensor) -> torch.memory_format:
     return torch.channels_last if last else torch.contiguous_format
 
 
+def _stacked(count: int, axes: tuple[int | None, ...], *tensors: torch.Tensor) -> list[torch.Tensor]:
+    """Bring the axis that `vmap` maps over, where there is one, to the front of each tensor."""
+    pairs = zip(tensors, axes, strict=True)
+    return [x.expand(count, *x.shape) if axis is None else x.movedim(axis, 0) for x, axis in pairs]
+
+
 class _Pick(torch.autograd.Function):
     """The picking; its backward is the putting back."""
 
@@ -54,10 +60,7 @@ class _Pick(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: Any, values: torch.Tensor, places: torch.Tensor, windows: Windows) -> Any:
-        values, places = (
-            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
-            for x, axis in zip((values, places), in_dims, strict=False)
-        )
+        values, places = _stacked(info.batch_size, in_dims[:2], values, places)
         return gathered(values, places, 2), 0
 
 
@@ -83,10 +86,7 @@ class _PutBack(torch.autograd.Function):
     def vmap(
         info: Any, in_dims: Any, cotangents: torch.Tensor, places: torch.Tensor, shape: torch.Size, windows: Windows
     ) -> Any:
-        cotangents, places = (
-            x.expand(info.batch_size, *x.shape) if axis is None else x.movedim(axis, 0)
-            for x, axis in zip((cotangents, places), in_dims, strict=False)
-        )
+        cotangents, places = _stacked(info.batch_size, in_dims[:2], cotangents, places)
         if cotangents[0].numel() > _FEW:
             each = (_PutBack.apply(*some, shape, windows) for some in zip(cotangents, places, strict=True))
             return torch.stack(list(each)), 0
