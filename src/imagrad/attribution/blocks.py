@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -19,16 +20,17 @@ from imagrad.attribution.encoders import (
 from imagrad.complexstep.cache import check_trace, distance, program_of
 from imagrad.complexstep.derivatives import refuse_ties
 from imagrad.complexstep.engines import Task
-from imagrad.complexstep.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.points import Settings, check_device
+from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.program import Program, bind
 from imagrad.complexstep.selection import Latents, Selection, select, select_features
-from imagrad.errors import InputError
+from imagrad.errors import EncoderError, InputError
 
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
+_TRACED = 16  # images
 _MOST_IMAGES = 1024  # in a block, if it is for us to say
 _EXACT_BUDGET = 2**24  # bytes, of what is computed anew: little of it is
 _MOST_NUMBERS = 2**20  # of the largest tensor of a block
@@ -60,6 +62,11 @@ class Options:
         if self.batch_size == "auto":
             return max(1, min(_MOST_IMAGES, _MOST_NUMBERS // largest))
         return int(self.batch_size)
+
+    def size_of_blocks(self, images: int, largest: int) -> int:
+        """Return how many of some images to take at a time: as many each time, if it is for us to say."""
+        most = self.images_at_once(largest)
+        return -(-images // -(-images // most)) if self.batch_size == "auto" else most
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
             budget = options.settings.budget(programs[0].device)  # asked once: what is free is read from files
             options = replace(options, settings=replace(options.settings, memory_budget=budget))
         largest = max(programs[0].graph.sizes)
-        at_once = options.images_at_once(largest) if programs[0].batch is None else len(part)
+        at_once = options.size_of_blocks(len(part), largest) if programs[0].batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
             yield _block(encoder, batch, tuple(held), *programs, options)
             if options.progress is not None:
@@ -145,7 +152,20 @@ def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
 
 
 def _programs(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> tuple[Program, Program]:
-    """Trace the encoder; return its program in the type that is computed in, and in float64."""
+    """Trace the encoder; return its program in the type that is computed in, and in float64.
+
+    A few images are enough, but for a network, or a trace, that takes one number of images alone.
+    """
+    if len(batch) > _TRACED:
+        with suppress(EncoderError):  # the whole batch tells what is wrong
+            found = _traced(encoder, batch[:_TRACED], tuple(x[:_TRACED] for x in held), options)
+            if found[0].batch is None:
+                return found
+    return _traced(encoder, batch, held, options)
+
+
+def _traced(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> tuple[Program, Program]:
+    """Trace the encoder with these images."""
     own = plain_codes(encoder, batch, held, options.output)
     asked = options.settings.computing_type_for(batch.dtype)
     dtype = asked if options.settings.dtype is not None else torch.promote_types(asked, own.dtype)

@@ -9,10 +9,12 @@ import torch
 
 from imagrad.complexstep.derivatives import flat_codes, of_features, prepare
 from imagrad.complexstep.engines import Task, checked_finite, column_blocks, recording, value_and_pull
-from imagrad.complexstep.first_product import FirstProduct
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.points import DEFAULT_STEP, Settings
-from imagrad.complexstep.product_norms import norms_of_product
+from imagrad.complexstep.products.first_product import FirstProduct
+from imagrad.complexstep.products.layered_norms import norms_of_layers
+from imagrad.complexstep.products.layered_task import in_layers
+from imagrad.complexstep.products.product_norms import norms_of_product
 from imagrad.complexstep.reductions import NORMS, Norm, root
 from imagrad.complexstep.rows import row_blocks
 from imagrad.complexstep.selection import Latents, Selection, select, select_features, spread
@@ -36,9 +38,13 @@ def norms_of_columns(
     if len(selection.indices) * images * len(features) <= _FEW:
         rows = torch.stack(list(_rows(task, features, selection)))
         return norm.finish(checked_finite(norm.along(rows, 0)))
-    if opening is None:
-        return _added_up(_rows(task, features, selection), task.point.new_zeros(images, len(features)), norm)
-    return norms_of_product(opening, features, selection, norm)
+    if opening is not None:
+        return norms_of_product(opening, features, selection, norm)
+    layered = in_layers(task, len(selection.indices), norm.compiled)
+    found = None if layered is None else norms_of_layers(layered, features, selection, norm)
+    if found is not None:
+        return found
+    return _added_up(_rows(task, features, selection), task.point.new_zeros(images, len(features)), norm)
 
 
 def _rows(task: Task, features: torch.Tensor, selection: Selection) -> Iterator[torch.Tensor]:

@@ -41,7 +41,7 @@ class Program:
 
     def run(self, point: Lifted, *held: torch.Tensor) -> Lifted:
         """Run it on a lifted number; what is held is plain."""
-        output = self._interpret((point, *held), self._apply_rule)
+        output = self.interpret((point, *held), self.apply_rule)
         if isinstance(output, Lifted):
             return output
         return point.of(output, torch.zeros_like(output))  # a constant: it does not depend on the input
@@ -49,7 +49,7 @@ class Program:
     def run_real(self, point: torch.Tensor, *held: torch.Tensor, watch: Watch | None = None) -> torch.Tensor:
         """Run it in real arithmetic by torch's own kernels; show `watch` how far from their kinks operations are."""
         if watch is None:
-            return self._interpret((point, *held), self.apply_native)
+            return self.interpret((point, *held), self.apply_native)
 
         def apply(step: Step, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
             gap = RULES[step.name].gap if step.has_rule else None
@@ -57,7 +57,7 @@ class Program:
                 watch(step.node, gap(*args, **kwargs))
             return self.apply_native(step, args, kwargs)
 
-        return self._interpret((point, *held), apply)
+        return self.interpret((point, *held), apply)
 
     def ties(self, point: torch.Tensor, *held: torch.Tensor) -> tuple[torch.Tensor, Counter[str]]:
         """Run it in real arithmetic; also count the kinks hit exactly, by operation."""
@@ -68,7 +68,8 @@ class Program:
 
         return self.run_real(point, *held, watch=watch), +found
 
-    def _interpret(self, inputs: tuple[Any, ...], apply: Callable[[Step, Sequence[Any], dict[str, Any]], Any]) -> Any:
+    def interpret(self, inputs: tuple[Any, ...], apply: Callable[[Step, Sequence[Any], dict[str, Any]], Any]) -> Any:
+        """Run it on any kind of numbers; `apply(step, arguments, options)` says what an operation gives."""
         given = {**self.constants, **dict(zip(self.graph.inputs, inputs, strict=True))}
         values: list[Any] = [None] * len(self.graph.steps)
         for k, step in enumerate(self.graph.steps):
@@ -89,7 +90,7 @@ class Program:
         """Make new tensors on the device that is computed on, not on the one that was traced on."""
         return {**options, "device": self.device} if options.get("device") is not None else options
 
-    def _apply_rule(self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+    def apply_rule(self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Apply the operation's rule if the input reaches it, else torch's own kernel."""
         is_lifted = any(type(argument) is Lifted for argument in args) or bool(lifted_among((args, kwargs)))
         if step.has_rule and is_lifted:

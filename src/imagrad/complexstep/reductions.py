@@ -21,7 +21,7 @@ class Norm:
     finish: Callable[[torch.Tensor], torch.Tensor]
     summary: str
     compiled: str = ""
-    """Its name in `compiled`, where it is added up faster; empty: it is not there."""
+    """Its name in `products/totals.py`, where it is added up faster; empty: it is not there."""
 
 
 NORMS: Registry[Norm] = Registry("norm")

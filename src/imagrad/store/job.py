@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import Any
 
 from imagrad.attribution.certified import CERTIFY
-from imagrad.complexstep import compiled
 from imagrad.complexstep.points import ENGINES, KINKS, check_choice
+from imagrad.complexstep.products.assembly import is_installed
 from imagrad.complexstep.reductions import NORMS
 from imagrad.data.datasets import load_dataset
 from imagrad.data.fitting import FITS, Fit
@@ -246,7 +246,7 @@ def identity(dataset: Dataset) -> str:
 def versions() -> dict[str, str]:
     """Return the versions of what computes and writes."""
     found = {name: metadata.version(name) for name in VERSIONS}
-    if compiled.is_installed():
+    if is_installed():
         found[_COMPILER] = metadata.version(_COMPILER)
     return {**found, "python": platform.python_version()}
 

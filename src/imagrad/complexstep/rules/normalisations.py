@@ -188,6 +188,11 @@ def _per_channel(value: Any, axes: int) -> Any:
 @rule(aten._native_batch_norm_legit_no_training.default)
 def batch_norm(value: Any, weight: Any, bias: Any, mean: Any, var: Any, momentum: float, eps: float) -> Any:
     """Normalise by the statistics of the training."""
+    if isinstance(value, Lifted) and not lifted_among((weight, bias, mean, var)):  # as it nearly always is: linear
+        operation = aten._native_batch_norm_legit_no_training.default
+        scale = torch.rsqrt(var + eps) if weight is None else weight * torch.rsqrt(var + eps)
+        re = operation(value.re, weight, bias, mean, var, momentum, eps)[0]
+        return value.of(re, value.im * _per_channel(scale, re.ndim)), _MEAN_OF_BATCH, _MEAN_OF_BATCH
     value = _lifted(value, weight, bias, mean, var)
     mean, var, weight, bias = (_per_channel(x, value.re.ndim) for x in (mean, var, weight, bias))
     scale = apply("rsqrt.default", plus(var, eps)) if isinstance(var, Lifted) else torch.rsqrt(var + eps)

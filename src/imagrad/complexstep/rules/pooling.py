@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -32,19 +34,30 @@ class _Windows:
     padding: list[int]
     dilation: list[int]
 
-    def spread(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """Lay the windows out over a new last axis; `shape` is that of the result, -inf stands outside the image."""
+    def pixels(self, values: torch.Tensor, shape: torch.Size) -> Iterator[torch.Tensor]:
+        """Yield the first pixel of all windows, then the second, and so on, each of the result's `shape`.
+
+        Outside the image stands -inf.
+        """
         axes = len(self.kernel)
         extents = [(k - 1) * d + 1 for k, d in zip(self.kernel, self.dilation, strict=True)]
         sizes: list[int] = []
         for k in reversed(range(axes)):
             reach = (shape[k - axes] - 1) * self.stride[k] + extents[k]
             sizes += [self.padding[k], max(0, reach - values.shape[k - axes] - self.padding[k])]
-        spread = F.pad(values, sizes, value=-torch.inf)
-        for k, axis in enumerate(range(values.ndim - axes, values.ndim)):
-            spread = spread.unfold(axis, extents[k], self.stride[k])[..., :: self.dilation[k]]
-            spread = spread.narrow(axis, 0, shape[k - axes])
-        return spread.flatten(-axes)
+        padded = F.pad(values, sizes, value=-torch.inf) if any(sizes) else values
+        for place in product(*map(range, self.kernel)):
+            found = padded
+            for k, offset in enumerate(place):
+                begin, count = offset * self.dilation[k], shape[k - axes]
+                axis = found.ndim - axes + k
+                found = found.narrow(axis, begin, (count - 1) * self.stride[k] + 1)
+                found = found[(slice(None),) * axis + (slice(None, None, self.stride[k]),)]
+            yield found
+
+    def spread(self, values: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+        """Lay the windows out over a new last axis."""
+        return torch.stack(list(self.pixels(values, shape)), -1)
 
 
 def _windows(axes: int, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, *_: Any) -> _Windows:
@@ -71,8 +84,13 @@ def _max_pool(operation: Any, axes: int) -> None:
         return value.of(re, lexicographic_max(spread(value.re, re.shape), spread(value.im, re.shape), -1)), place
 
     def gap(values: torch.Tensor, kernel: Any, *how: Any) -> torch.Tensor:
-        shape = operation(values, kernel, *how)[0].shape
-        return runner_up_gap(_windows(axes, kernel, *how).spread(values, shape), -1)
+        largest = operation(values, kernel, *how)[0]
+        second = torch.full_like(largest, -torch.inf)
+        first = second
+        for pixels in _windows(axes, kernel, *how).pixels(values, largest.shape):  # faster than to sort each window
+            second = torch.maximum(second, torch.minimum(first, pixels))
+            first = torch.maximum(first, pixels)
+        return first - second
 
     apply.__doc__ = "Max pooling: the derivative of the picked pixel, at a tie the first."
     rule(operation, gap=gap)(apply)

@@ -7,10 +7,10 @@ from itertools import chain
 
 import torch
 
-from imagrad.complexstep import compiled
 from imagrad.complexstep.derivatives import flat_codes
 from imagrad.complexstep.engines import checked_finite
-from imagrad.complexstep.first_product import FirstProduct, features_first, rows_of_product
+from imagrad.complexstep.products import product_kernel
+from imagrad.complexstep.products.first_product import FirstProduct, features_first, rows_of_product
 from imagrad.complexstep.reductions import Norm
 from imagrad.complexstep.rows import row_blocks
 from imagrad.complexstep.selection import Selection
@@ -41,8 +41,8 @@ def norms_of_product(opening: FirstProduct, features: torch.Tensor, selection: S
 
 def _fastest(some: torch.Tensor, weight: torch.Tensor, norm: Norm) -> AddUp:
     """Choose how rows are added up, by some of B."""
-    if compiled.pays(some, weight, norm.compiled):
-        return compiled.AddUp(weight, norm.compiled)
+    if product_kernel.pays(some, weight, norm.compiled):
+        return product_kernel.AddUp(weight, norm.compiled)
 
     def row_by_row(blocks: Iterable[torch.Tensor]) -> torch.Tensor:
         total: torch.Tensor | None = None

@@ -8,8 +8,8 @@ from torch import nn
 
 import imagrad
 from imagrad.attribution import certified
-from imagrad.complexstep import assembly, compiled, product_norms
-from imagrad.complexstep.assembly import Registers
+from imagrad.complexstep.products import assembly, product_kernel, product_norms
+from imagrad.complexstep.products.assembly import Registers
 from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.threads import threads
 from imagrad.errors import DerivativeError
@@ -28,9 +28,9 @@ EXACT = {
 def other_processor(request, monkeypatch):
     """Compile as for a processor with other registers; this one runs it all the same, if its own are as wide."""
     monkeypatch.setattr(Registers, "of_host", staticmethod(lambda: request.param))
-    compiled._kernel.cache_clear()
+    product_kernel._kernel.cache_clear()
     yield
-    compiled._kernel.cache_clear()
+    product_kernel._kernel.cache_clear()
 
 
 @pytest.fixture
@@ -38,13 +38,13 @@ def always(monkeypatch):
     """Take the compiled way however little there is to do; return what it was called with."""
     used = []
 
-    class Noted(compiled.AddUp):
+    class Noted(product_kernel.AddUp):
         def __call__(self, blocks):
             used.append(self)
             return super().__call__(blocks)
 
-    monkeypatch.setattr(compiled, "AddUp", Noted)
-    monkeypatch.setattr(compiled, "pays", lambda *_: True)
+    monkeypatch.setattr(product_kernel, "AddUp", Noted)
+    monkeypatch.setattr(product_kernel, "pays", lambda *_: True)
     monkeypatch.setattr("imagrad.complexstep.norms._FEW", 0)
     return used
 
@@ -73,7 +73,7 @@ def photos(count=50, seed=1):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_it_is_the_product(shape, norm, dtype):
     cotangents, weight = factors(*shape, dtype)
-    found = compiled.AddUp(weight, norm)([cotangents])
+    found = product_kernel.AddUp(weight, norm)([cotangents])
     exact = EXACT[norm](cotangents.double() @ weight.double())
     assert found.shape == exact.shape and found.dtype == dtype
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=20 * torch.finfo(dtype).eps * float(exact.max()))
@@ -87,23 +87,23 @@ def test_it_is_the_product_with_other_registers(norm, other_processor):
     for dtype in (torch.float32, torch.float64):
         cotangents, weight = factors(33, 17, 130, 81, dtype)
         exact = EXACT[norm](cotangents.double() @ weight.double())
-        found = compiled.AddUp(weight, norm)([cotangents]).double()
+        found = product_kernel.AddUp(weight, norm)([cotangents]).double()
         torch.testing.assert_close(found, exact, rtol=0, atol=20 * torch.finfo(dtype).eps * float(exact.max()))
 
 
 def test_every_norm_of_the_registry_is_there():
-    assert {entry.compiled for entry in NORMS.values()} == set(EXACT) == set(compiled._ADDED)
+    assert {entry.compiled for entry in NORMS.values()} == set(EXACT) == set(product_kernel.ADDED)
 
 
 def test_parts_of_the_latents_add_up():
     cotangents, weight = factors(32, 20, 64, 100)
-    add_up = compiled.AddUp(weight, "l2")
+    add_up = product_kernel.AddUp(weight, "l2")
     torch.testing.assert_close(add_up(cotangents.split(5)), add_up([cotangents]), rtol=1e-5, atol=1e-5)
 
 
 def test_an_image_depends_on_itself_alone_and_not_on_the_threads():
     cotangents, weight = factors(16, 23, 64, 100)
-    add_up = compiled.AddUp(weight, "l2")
+    add_up = product_kernel.AddUp(weight, "l2")
     whole = add_up([cotangents])
     for count in (2, 3, 40):
         with threads(count):
@@ -113,10 +113,10 @@ def test_an_image_depends_on_itself_alone_and_not_on_the_threads():
 
 def test_without_gnu_openmp_it_runs_in_threads_of_its_own(monkeypatch):
     cotangents, weight = factors(16, 23, 64, 100)
-    whole = compiled.AddUp(weight, "l2")([cotangents])
+    whole = product_kernel.AddUp(weight, "l2")([cotangents])
     monkeypatch.setattr(assembly.ctypes, "CDLL", lambda _: ctypes)  # which has no GOMP_parallel
     with threads(3):
-        assert torch.equal(compiled.AddUp(weight, "l2")([cotangents]), whole)
+        assert torch.equal(product_kernel.AddUp(weight, "l2")([cotangents]), whole)
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
@@ -124,7 +124,7 @@ def test_without_gnu_openmp_it_runs_in_threads_of_its_own(monkeypatch):
 def test_what_is_not_finite_is_not_lost(norm, wrong):
     cotangents, weight = factors(8, 6, 16, 30)
     cotangents[3, 2, 5] = wrong
-    found = compiled.AddUp(weight, norm)([cotangents])
+    found = product_kernel.AddUp(weight, norm)([cotangents])
     assert not found[2].isfinite().any()
     assert found[[0, 1, 3, 4, 5]].isfinite().all()
 
@@ -136,7 +136,7 @@ def test_maps_are_those_of_the_way_without(norm, latents, always, monkeypatch):
     options = {"norm": norm, "latents": latents, "features": mask, "engine": "transpose"}
     fast = imagrad.saliency(net(), photos(), **options)
     assert always and fast.certificate.passed
-    monkeypatch.setattr(compiled, "pays", lambda *_: False)
+    monkeypatch.setattr(product_kernel, "pays", lambda *_: False)
     slow = imagrad.saliency(net(), photos(), **options)
     torch.testing.assert_close(fast.maps, slow.maps, rtol=1e-5, atol=1e-6, equal_nan=True)
 
@@ -161,26 +161,26 @@ def test_a_derivative_that_is_not_finite_is_refused(always, monkeypatch):
 
 
 def test_a_planted_fault_is_caught_by_the_certificate(always, monkeypatch):
-    monkeypatch.setitem(compiled._ADDED, "l2", lambda a, total, value: a.call("fma", value, total, total))
-    compiled._kernel.cache_clear()
+    monkeypatch.setitem(product_kernel.ADDED, "l2", lambda a, total, value: a.call("fma", value, total, total))
+    product_kernel._kernel.cache_clear()
     try:
         with pytest.raises(DerivativeError, match="map entries computed anew in complex128"):
             imagrad.saliency(net(), photos(), engine="transpose")
     finally:
-        compiled._kernel.cache_clear()
+        product_kernel._kernel.cache_clear()
     assert certified.CERTIFY[0] == "sample"
 
 
 def test_it_is_taken_where_it_pays(monkeypatch):
     cotangents, weight = factors(32, 100, 64, 784)
-    assert compiled.pays(cotangents, weight, "l2")
-    assert not compiled.pays(cotangents, weight, "")  # a norm that it does not know
-    assert not compiled.pays(cotangents[:, :1], weight, "l2")  # little to do
-    assert not compiled.pays(torch.ones_like(cotangents), weight, "l2")  # nothing is dead
-    assert not compiled.pays(cotangents.half(), weight.half(), "l2")
-    assert not compiled.pays(*factors(4, 100, 1025, 784), "l2")
-    monkeypatch.setattr(compiled, "is_installed", lambda: False)
-    assert not compiled.pays(cotangents, weight, "l2")
+    assert product_kernel.pays(cotangents, weight, "l2")
+    assert not product_kernel.pays(cotangents, weight, "")  # a norm that it does not know
+    assert not product_kernel.pays(cotangents[:, :1], weight, "l2")  # little to do
+    assert not product_kernel.pays(torch.ones_like(cotangents), weight, "l2")  # nothing is dead
+    assert not product_kernel.pays(cotangents.half(), weight.half(), "l2")
+    assert not product_kernel.pays(*factors(4, 100, 1025, 784), "l2")
+    monkeypatch.setattr(product_kernel, "is_installed", lambda: False)
+    assert not product_kernel.pays(cotangents, weight, "l2")
 
 
 @pytest.mark.parametrize("missing", [ImportError("no module"), OSError("no libz.so.1"), "processor"], ids=repr)
@@ -190,10 +190,10 @@ def test_it_says_when_it_is_not_there(missing, monkeypatch):
         def load(name):
             raise missing
 
-        monkeypatch.setattr(compiled, "import_module", load)
+        monkeypatch.setattr(assembly, "import_module", load)
     else:
         monkeypatch.setattr(Registers, "of_host", staticmethod(lambda: None))
-    assert not compiled.is_installed.__wrapped__()
+    assert not assembly.is_installed.__wrapped__()
 
 
 @pytest.mark.parametrize(

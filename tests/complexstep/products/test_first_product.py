@@ -6,8 +6,9 @@ from torch import nn
 
 from imagrad.attribution.blocks import Options, blocks_of
 from imagrad.attribution.saliency import saliency
-from imagrad.complexstep import first_product, norms
+from imagrad.complexstep import norms
 from imagrad.complexstep.norms import norms_of_columns
+from imagrad.complexstep.products import first_product
 from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.selection import select, select_features
 from imagrad.errors import DerivativeError

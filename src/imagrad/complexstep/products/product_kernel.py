@@ -8,15 +8,15 @@ llvmlite (the extra imagrad[fast]); without it, the same norms are computed with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, partial
-from importlib import import_module
 from typing import Any
 
 import torch
 
-from imagrad.complexstep.assembly import Assembly, Compiled, Registers
+from imagrad.complexstep.products.assembly import Assembly, Compiled, Registers, is_installed
+from imagrad.complexstep.products.totals import ADDED
 
 _MOST_UNITS = 1024  # whose weights, a tile of features wide, stay in the cache
 _LEAST = 2**26  # multiplications that are worth the compiling, and the loading of the compiler
@@ -27,31 +27,14 @@ _TYPES = (torch.float32, torch.float64)
 _TILES = {32: (5, 5), 16: (3, 4)}
 """By the number of registers: vectors of features, and latents, of a tile that fits into them."""
 
-_ADDED: dict[str, Callable[[Assembly, Any, Any], Any]] = {
-    "l2": lambda a, total, value: a.call("fma", value, value, total),
-    "l1": lambda a, total, value: a.code.fadd(total, a.call("fabs", value)),
-    "max": lambda a, total, value: a.call("maximum", total, a.call("fabs", value)),
-}
-"""What a derivative adds to the total of its column, by norm; NaN stays NaN."""
-
 
 def pays(cotangents: torch.Tensor, weight: torch.Tensor, norm: str) -> bool:
     """Say whether the compiled way is there, and faster, for B (latents, n, hidden) and W (hidden, features)."""
-    fits = norm in _ADDED and weight.dtype in _TYPES and len(weight) <= _MOST_UNITS
+    fits = norm in ADDED and weight.dtype in _TYPES and len(weight) <= _MOST_UNITS
     if not fits or cotangents.numel() * weight.shape[1] < _LEAST or not is_installed():
         return False
     some = cotangents[:, :: max(1, cotangents.shape[1] // _LOOKED_AT)]
     return int(some.count_nonzero()) <= _MOST_ALIVE * some.numel()
-
-
-@cache
-def is_installed() -> bool:
-    """Say whether there is a compiler that can be loaded, and a processor for it."""
-    try:
-        import_module("llvmlite.binding")
-    except (ImportError, OSError):
-        return False
-    return Registers.of_host() is not None
 
 
 class AddUp:
@@ -217,7 +200,7 @@ def _multiply(
 
         totals = list(totals)
         for k, row in enumerate(a.loop(units, [a.zeros] * (high * wide), of_unit)):
-            totals[k % wide] = _ADDED[norm](a, totals[k % wide], row)
+            totals[k % wide] = ADDED[norm](a, totals[k % wide], row)
         return totals
 
     totals = a.loop(blocks, [a.load_vector(a.at(sums, place)) for place in places], of_block)

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from threading import Thread
 from typing import Any
 
@@ -44,6 +45,16 @@ def _features() -> Any:
         return binding.FeatureMap()
 
 
+@cache
+def is_installed() -> bool:
+    """Say whether there is a compiler that can be loaded, and a processor for it."""
+    try:
+        import_module("llvmlite.binding")
+    except (ImportError, OSError):
+        return False
+    return Registers.of_host() is not None
+
+
 class Assembly:
     """One function under construction; values are those of `llvmlite.ir`.
 
@@ -58,6 +69,7 @@ class Assembly:
         self.ir: Any = ir
         self.float: Any = ir.DoubleType() if is_double else ir.FloatType()
         self.index: Any = ir.IntType(_INDEX)
+        self.of_tables: Any = ir.IntType(32)
         self.lanes = lanes
         self.vector: Any = ir.VectorType(self.float, lanes)
         self.zeros: Any = ir.Constant(self.vector, [0.0] * lanes)
@@ -68,10 +80,14 @@ class Assembly:
         self.code: Any = ir.IRBuilder(self.function.append_basic_block())
 
     def argument(self, place: int, kind: str = "index") -> Any:
-        """Return an element of the array; an address as a pointer to "floats" or "indices"."""
+        """Return an element of the array; an address as a pointer to "floats", "indices" or "smalls"."""
         value = self.load(self.at(self.function.args[0], self.number(place)))
-        kinds = {"floats": self.float.as_pointer(), "indices": self.index.as_pointer()}
-        return value if kind == "index" else self.code.inttoptr(value, kinds[kind])
+        return value if kind == "index" else self.pointer(value, kind)
+
+    def pointer(self, address: Any, kind: str) -> Any:
+        """Return an address as a pointer to "floats", "indices", or "smalls", which are integers of 32 bits."""
+        kinds = {"floats": self.float, "indices": self.index, "smalls": self.of_tables}
+        return self.code.inttoptr(address, kinds[kind].as_pointer())
 
     def taken(self, place: int, amount: Any) -> Any:
         """Add to an element of the array, and return what it was: of all threads each gets another number."""
@@ -123,6 +139,14 @@ class Assembly:
         """Write one element."""
         self.code.store(value, pointer)
 
+    def small(self, pointer: Any) -> Any:
+        """Read an integer of 32 bits, as an index."""
+        return self.code.sext(self.code.load(pointer), self.index)
+
+    def store_small(self, pointer: Any, value: Any) -> None:
+        """Write one."""
+        self.code.store(self.code.trunc(value, self.of_tables), pointer)
+
     def load_vector(self, pointer: Any) -> Any:
         """Read a vector of elements."""
         return self.code.load(self.code.bitcast(pointer, self.vector.as_pointer()), align=self.bytes)
@@ -146,6 +170,16 @@ class Assembly:
             kind = self.ir.FunctionType(self.vector, [self.vector] * len(vectors))
             known = self.ir.Function(self.module, kind, name)
         return self.code.call(known, vectors)
+
+    def joined(self, operation: str, vector: Any) -> Any:
+        """Join the elements of a vector to one, by LLVM's "fadd" or "fmaximum", in whatever order."""
+        starts = [self.ir.Constant(self.float, 0.0)] if operation == "fadd" else []
+        name = f"llvm.vector.reduce.{operation}.v{self.lanes}f{8 * self.bytes}"
+        known = self.module.globals.get(name)
+        if known is None:
+            kind = self.ir.FunctionType(self.float, [*(self.float for _ in starts), self.vector])
+            known = self.ir.Function(self.module, kind, name)
+        return self.code.call(known, [*starts, vector], fastmath=("reassoc",))
 
     def compiled(self) -> Compiled:
         """End the function, and compile it for this processor."""
