@@ -84,7 +84,7 @@ def push(task: Task, directions: torch.Tensor) -> torch.Tensor:
 
 def _pushed(task: Task, directions: torch.Tensor) -> torch.Tensor:
     is_plain = task.settings.arithmetic == PAIR
-    with recording(task), _without_hints():
+    with recording(task), without_hints():
         return checked_finite(replay(task, _along, directions) if is_plain else _along(task, directions))
 
 
@@ -104,7 +104,7 @@ def recording(task: Task) -> torch.no_grad | nullcontext[None]:
 
 
 @contextmanager
-def _without_hints() -> Generator[None]:
+def without_hints() -> Generator[None]:
     """Silence torch's hint that it batches an operation by a loop: the user can do nothing about it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "There is a performance drop", UserWarning)
@@ -126,7 +126,7 @@ def value_and_pull(task: Task) -> tuple[torch.Tensor, Pull]:
         turned, value = torch.func.vjp(along, torch.zeros_like(task.point), has_aux=True)[1:]  # pyright: ignore[reportAssignmentType]  # three, with has_aux
 
     def pull(cotangents: torch.Tensor) -> torch.Tensor:
-        with recording(task), _without_hints():
+        with recording(task), without_hints():
             if len(cotangents) == 1:
                 return turned(cotangents[0])[0][None]
             return torch.vmap(lambda cotangent: turned(cotangent)[0])(cotangents)

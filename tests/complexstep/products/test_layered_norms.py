@@ -85,6 +85,18 @@ class Rows(nn.Module):
 conv = nn.Conv2d
 
 
+class Concatenated(nn.Module):
+    """Two branches side by side: the layers end below them."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.wide, self.narrow = conv(2, 4, 3), conv(4, 3, 3, padding=1), conv(4, 2, 1)
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        return torch.cat([self.wide(x), self.narrow(x)], 1).flatten(1)
+
+
 NETWORKS = {
     "one convolution": lambda: [conv(2, 5, 3, padding=1), nn.Flatten()],
     "1 x 1": lambda: [conv(2, 33, 1), nn.Flatten(), nn.Linear(33 * 64, 4)],
@@ -107,6 +119,7 @@ NETWORKS = {
     ],
     "two dense": lambda: [conv(2, 3, 3), nn.Flatten(), nn.Linear(108, 50), nn.GELU(), nn.Linear(50, 35), nn.Sigmoid()],
     "gated": lambda: [Gated()],
+    "concatenated": lambda: [Concatenated()],
     "dense for each row": lambda: [Rows()],
     "upsampled": lambda: [
         conv(2, 3, 3),
@@ -213,6 +226,47 @@ def test_an_image_that_nothing_depends_on(used):
         net[0].bias.fill_(-100)
     found = imagrad.saliency(net, points, engine="transpose").maps
     assert used and (found == 0).all()
+
+
+class OfOneSize(nn.Module):
+    """Takes a number of images literally, as an exported network does."""
+
+    def __init__(self, net, count):
+        super().__init__()
+        self.net, self.count = net, count
+
+    def forward(self, x):
+        return self.net(x.reshape(self.count, 2, 8, 8))
+
+
+def test_network_of_one_batch_size(used):
+    net, points = network("mixed at the end"), images(4)
+    found = imagrad.saliency(OfOneSize(net, 4).eval(), points, engine="transpose").maps
+    exact = EXACT["l2"](jacobian(net, points))
+    assert used
+    torch.testing.assert_close(found, exact, rtol=0, atol=1e-13 * float(exact.max()))
+
+
+class Masked(nn.Module):
+    """Multiplies what a convolution gives by a further input."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3)
+
+    def forward(self, x, mask):
+        return (self.conv(x) * mask[:, None]).flatten(1)
+
+
+def test_what_is_held_belongs_to_its_image(used, monkeypatch):
+    monkeypatch.setattr(layered_norms, "_NUMBERS", 250)  # two images at a time
+    torch.manual_seed(0)
+    net, points = Masked().double().eval().requires_grad_(False), images()
+    masks = torch.rand(5, 6, 6, dtype=torch.float64)
+    found = imagrad.saliency(net, points, held=(masks,), engine="transpose").maps
+    rows = torch.func.vmap(torch.func.jacrev(lambda x, m: net(x[None], m[None])[0]))(points, masks)
+    assert len(used) > 2
+    torch.testing.assert_close(found, EXACT["l2"](rows), rtol=0, atol=1e-13)
 
 
 # --- what it must not be used for ---

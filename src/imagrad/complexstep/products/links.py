@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import fx
 
-from imagrad.complexstep.engines import Task, recording
+from imagrad.complexstep.engines import Task, recording, without_hints
 from imagrad.complexstep.number import PAIR, Lifted, imaginary_part, lifted_among, real_part
 from imagrad.complexstep.products.layers import DENSE, Layer, Layers
 from imagrad.complexstep.tracing import Step
@@ -64,7 +64,7 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
 def link(task: Task, layers: Layers) -> Linked | None:
     """Run the network at the points of a task; None where a number is mixed of several."""
     run = _Run(task, layers)
-    with recording(task):
+    with recording(task), without_hints():
         arrived = torch.vmap(run.arrivals)(torch.eye(3, dtype=task.point.dtype))
     takers = [(layer, node) for layer in layers.all for node in layer.takes]
     found: list[Link] = []
