@@ -12,7 +12,7 @@ from map_problems import Problem
 
 import imagrad
 from imagrad.complexstep import column_norms, literal_jacobian
-from imagrad.complexstep.products import product_kernel
+from imagrad.complexstep.products import layered_task, product_kernel
 from imagrad.registry import Registry
 
 _PROBES = 64
@@ -83,7 +83,8 @@ def unchecked(problem: Problem, images: torch.Tensor, _: int) -> torch.Tensor:
 @competitor("imagrad, not compiled")
 def not_compiled(problem: Problem, images: torch.Tensor, _: int) -> torch.Tensor:
     """Do without the compiler, as where imagrad[fast] is not installed."""
-    with patch.object(product_kernel, "pays", return_value=False):
+    never = {"return_value": False}
+    with patch.object(product_kernel, "pays", **never), patch.object(layered_task, "pays", **never):
         return ours(problem, images, 0)
 
 

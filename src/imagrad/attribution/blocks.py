@@ -117,7 +117,7 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
         if programs is None or programs[0].batch not in (None, len(part)):
             programs = _programs(encoder, part, others, options)
             budget = options.settings.budget(programs[0].device)  # asked once: what is free is read from files
-            options = replace(options, settings=replace(options.settings, memory_budget=budget))
+            options = replace(options, settings=replace(options.settings, usual_budget=budget))
         largest = max(programs[0].graph.sizes)
         at_once = options.size_of_blocks(len(part), largest) if programs[0].batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):

@@ -44,6 +44,8 @@ class Settings:
     """Bytes that the perturbations under way may take; default: a quarter of the free memory, at most 64 MiB."""
     differentiable: bool = False
     """Keep the result connected to the point and to the network's parameters, so that gradients reach them."""
+    usual_budget: int | None = None
+    """What the default has been found to be: what is free is read from files, once is enough."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -85,7 +87,8 @@ class Settings:
 
     def budget(self, device: torch.device) -> int:
         """Return the bytes that perturbations may take on the device."""
-        return self.memory_budget or min(_LARGEST_BUDGET, max(1, free_memory(device) // _SHARE))
+        known = self.memory_budget or self.usual_budget
+        return known or min(_LARGEST_BUDGET, max(1, free_memory(device) // _SHARE))
 
 
 def free_memory(device: torch.device) -> int:

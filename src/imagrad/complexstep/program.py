@@ -68,8 +68,14 @@ class Program:
 
         return self.run_real(point, *held, watch=watch), +found
 
-    def interpret(self, inputs: tuple[Any, ...], apply: Callable[[Step, Sequence[Any], dict[str, Any]], Any]) -> Any:
-        """Run it on any kind of numbers; `apply(step, arguments, options)` says what an operation gives."""
+    def interpret(
+        self, inputs: tuple[Any, ...], apply: Callable[[Step, Sequence[Any], dict[str, Any]], Any],
+        until: fx.Node | None = None,
+    ) -> Any:  # fmt: skip
+        """Run it on any kind of numbers; `apply(step, arguments, options)` says what an operation gives.
+
+        Returns what the program returns, or a node's value, and goes no further.
+        """
         given = {**self.constants, **dict(zip(self.graph.inputs, inputs, strict=True))}
         values: list[Any] = [None] * len(self.graph.steps)
         for k, step in enumerate(self.graph.steps):
@@ -82,6 +88,8 @@ class Program:
                 arguments = [resolved(argument, values) for argument in step.arguments]
                 options = {name: resolved(option, values) for name, option in step.options.items()}
                 values[k] = apply(step, arguments, self.placed(options))
+                if step.node is until:
+                    return values[k]
                 for place in step.ending:
                     values[place] = None
         raise AssertionError("a graph ends with its output")

@@ -19,7 +19,10 @@ _NUMBERS = 2**18  # of the largest tensor of the images that are looked at toget
 def norms_of_layers(
     layered: LayeredTask, features: torch.Tensor, selection: Selection, norm: Norm
 ) -> torch.Tensor | None:  # fmt: skip
-    """Return the norms, (n, features), some images at a time; None where a layer's numbers turn out to be mixed."""
+    """Return the norms, (n, features), some images at a time; None where a layer's numbers turn out to be mixed.
+
+    None, too, where what one thread needs does not fit into the memory that may be used.
+    """
     task, plans = layered.task, dict[int, Plan]()
     at_once = max(1, _NUMBERS // max(task.program.graph.sizes)) if task.program.batch is None else len(task.point)
     found: list[torch.Tensor] = []
@@ -32,7 +35,11 @@ def norms_of_layers(
         for seeds in seeds_of(layered, part, linked, selection):
             if seeds.used not in plans:
                 plans[seeds.used] = plan_of(layered.layers, seeds.used, task.program.constants)
-            totals.append(_run(plans[seeds.used], linked, seeds, len(part.point), norm.compiled))
+            plan = plans[seeds.used]
+            threads = layered.threads_for(plan.bytes(task.point.dtype))
+            if not threads:
+                return None
+            totals.append(_run(plan, linked, seeds, len(part.point), norm.compiled, threads))
         total = COMBINED[norm.compiled](torch.cat(totals, 1))
         found.append(norm.finish(checked_finite(_in_place(total, layered)[:, features])))
     return torch.cat(found)
@@ -46,9 +53,9 @@ def _in_place(totals: torch.Tensor, layered: LayeredTask) -> torch.Tensor:
     return totals.view(-1, *places, channels).movedim(-1, 1).flatten(1)
 
 
-def _run(plan: Plan, linked: Linked, seeds: Seeds, images: int, norm: str) -> torch.Tensor:
-    """Share the images, or the latents of few images, out among as many threads as torch has: (n, blocks, features)."""
-    dtype, threads, blocks = seeds.values.dtype, torch.get_num_threads(), seeds.values.shape[1]
+def _run(plan: Plan, linked: Linked, seeds: Seeds, images: int, norm: str, threads: int) -> torch.Tensor:
+    """Share the images, or the latents of few images, out among some threads: (n, blocks, features)."""
+    dtype, blocks = seeds.values.dtype, seeds.values.shape[1]
     shares = 1 if images >= 4 * threads else min(blocks, threads)
     links = [_link_of(use.user, use.which, linked, seeds) for use in plan.uses]
     counting = torch.arange(max(link.slopes.shape[1] for link in links), dtype=torch.int32)

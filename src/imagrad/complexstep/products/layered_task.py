@@ -23,6 +23,7 @@ from imagrad.complexstep.tracing import Graph
 
 _LEAST = 2**28  # multiplications that are worth the compiling
 _TYPES = (torch.float32, torch.float64)
+_ROOM = 2**29  # bytes for all threads, where no budget is given
 _SEEDS = 2**21  # numbers that pulling back begins with at a time
 
 
@@ -45,11 +46,14 @@ class LayeredTask:
         held = tuple(x[images] for x in self.task.held)
         return replace(self.task, point=self.task.point[images], held=held)
 
+    def threads_for(self, each: int) -> int:
+        """Return how many threads there is room for that need so many bytes each; perhaps none."""
+        return min(torch.get_num_threads(), (self.task.settings.memory_budget or _ROOM) // each)
+
     def rest(self, part: Task, linked: Linked) -> Task:
         """Return all that comes after the top, at some images, as a function of it."""
         program = part.program
-        names = [node.name for node in program.graph.reached]
-        below: dict[str, Any] = dict.fromkeys(names[: names.index(self.layers.top.name)])
+        below: dict[str, Any] = dict.fromkeys(node.name for node in self.layers.below_top)
         constants = {**program.constants, **below, **linked.sizes}
         program = replace(program, graph=_rest_of(program.graph, self.layers), constants=constants)
         return replace(part, program=program, point=linked.value)
@@ -116,9 +120,11 @@ def seeds_of(layered: LayeredTask, part: Task, linked: Linked, selection: Select
         yield Seeds(_in_blocks(rows.T[None]), _of_blocks(factors), linked.links[before][0], before)
         return
     begin = _units if layered.layers.is_whole else _rows_of_rest
-    numbers = 1 if layered.layers.is_whole else linked.top.slopes.numel()
-    at_once = pull_kernel.latents_at_once(part.point.dtype) * max(1, torch.get_num_threads())
-    at_once *= max(1, _SEEDS // (numbers * at_once * at_once if layered.layers.is_whole else numbers * at_once))
+    at_once = pull_kernel.latents_at_once(part.point.dtype)
+    if layered.layers.is_whole:
+        at_once *= torch.get_num_threads()  # each begins with the numbers of all: few at a time
+    else:
+        at_once *= max(1, _SEEDS // (linked.top.slopes.numel() * at_once))
     for which in torch.arange(len(selection.indices)).split(at_once):
         values, link = begin(layered, part, linked, selection.indices[which])
         yield Seeds(_in_blocks(values), _of_blocks(factors[:, which]), link, len(layered.layers.all))

@@ -6,10 +6,13 @@ batch normalisation, max pooling, reshaping. Of what lies between it is enough t
 
 from __future__ import annotations
 
+import itertools
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import fx
 
 from imagrad.complexstep.rules import RULES
@@ -17,7 +20,7 @@ from imagrad.complexstep.tracing import Graph
 
 CONVOLUTION, DENSE, SUM, INPUT = "aten.convolution.default", "aten.linear.default", "aten.add.Tensor", "input"
 
-_KINDS = ("pointwise", "piecewise", "constant")
+_KINDS_BETWEEN = ("pointwise", "piecewise")
 _BETWEEN = tuple(
     f"aten.{name}"
     for name in (
@@ -29,6 +32,8 @@ _BETWEEN = tuple(
         *("constant_pad_nd.default", "reflection_pad1d.default", "reflection_pad2d.default", "expand.default"),
         *("replication_pad1d.default", "replication_pad2d.default", "upsample_nearest2d.vec", "repeat.default"),
         *("upsample_nearest2d.default", "upsample_nearest1d.default", "upsample_nearest1d.vec"),
+        *("split.Tensor", "split_with_sizes.default", "unbind.int", "roll.default", "reflection_pad3d.default"),
+        *("replication_pad3d.default", "upsample_nearest3d.vec", "upsample_nearest3d.default", "slice_copy.Tensor"),
         *("max_pool2d_with_indices.default", "max_pool3d_with_indices.default", "adaptive_max_pool2d.default"),
         "_native_batch_norm_legit_no_training.default",
     )
@@ -69,6 +74,8 @@ class Layers:
     """The last; what comes after it is a function of it alone."""
     is_whole: bool
     """Whether nothing comes after it."""
+    below_top: tuple[fx.Node, ...]
+    """All that depend on the input and come before the top."""
 
 
 def layers_of(graph: Graph) -> Layers | None:
@@ -82,22 +89,49 @@ def _find_layers(graph: Graph) -> Layers | None:
     """Go up as far as each node is a layer or lies between two, then back to where all goes through one node."""
     layers: dict[fx.Node, Layer] = {}
     sources: dict[fx.Node, fx.Node] = {}
-    for node in graph.reached:
-        below = list(dict.fromkeys(x for x in node.all_input_nodes if x in graph.reached))
-        if any(x not in sources for x in below):
+    dependent = _dependent(graph)
+    point = next(iter(dependent))
+    for node in dependent:
+        below = [x for x in node.all_input_nodes if x in dependent]
+        if not _keeps_images(node, point) or any(x not in sources for x in below):
             continue  # of what cannot be taken apart
         layer = _layer_of(node, below, sources)
         if layer is not None:
             layers[node], sources[node] = layer, node
         elif _lies_between(node) and len({sources[x] for x in below}) == 1:
             sources[node] = sources[below[0]]
-    top = _top_of(graph, sources)
+    top = _top_of(graph, dependent, sources)
     if top is None:
         return None
-    before = _all_below(top, graph)
+    before = _all_below(top, dependent)
     found = tuple(layer for node, layer in layers.items() if node in before)
     result = next(iter(graph.nodes[-1].all_input_nodes), None)
-    return Layers(found, sources, top, top is result) if any(x.kind == CONVOLUTION for x in found) else None
+    below_top = tuple(itertools.takewhile(lambda node: node is not top, dependent))
+    whole = Layers(found, sources, top, top is result, below_top)
+    return whole if any(layer.kind == CONVOLUTION for layer in found) else None
+
+
+def _dependent(graph: Graph) -> dict[fx.Node, None]:
+    """Return the nodes whose values depend on the input's, in order, whatever they are made of; sizes do not."""
+    found: dict[fx.Node, None] = {}
+    for node in graph.nodes:
+        if node.name == graph.inputs[0] or (
+            node.op == "call_function" and not _is_size(node) and any(x in found for x in node.all_input_nodes)
+        ):
+            found[node] = None
+    return found
+
+
+def _is_size(node: fx.Node) -> bool:
+    return isinstance(node.meta.get("val"), int | torch.SymInt)
+
+
+def _keeps_images(node: fx.Node, like: fx.Node) -> bool:
+    """Say whether a node gives numbers for each image that another has; of several results each is asked by itself."""
+    value, images = node.meta.get("val"), str(like.meta["val"].shape[0])
+    if not isinstance(value, torch.Tensor):
+        return True
+    return value.is_floating_point() and value.ndim > 0 and str(value.shape[0]) == images and 0 not in value.shape[1:]
 
 
 def _layer_of(node: fx.Node, below: list[fx.Node], sources: Mapping[fx.Node, fx.Node]) -> Layer | None:
@@ -105,10 +139,13 @@ def _layer_of(node: fx.Node, below: list[fx.Node], sources: Mapping[fx.Node, fx.
     name = str(node.target)
     if not below:
         return Layer(node, INPUT, ())
+    value = node.meta["val"]
+    if node.kwargs or not isinstance(value, torch.Tensor) or value.ndim < 2:
+        return None
     if name in (CONVOLUTION, DENSE) and below == [node.args[0]]:
         is_grouped = name == CONVOLUTION and node.args[8] != 1
-        return None if is_grouped or node.kwargs else Layer(node, name, (below[0],))
-    if name != SUM or len(below) != 2 or node.kwargs or len({sources[x] for x in below}) == 1:
+        return None if is_grouped else Layer(node, name, (below[0],))
+    if name != SUM or len(below) != 2 or len({sources[x] for x in below}) == 1:
         return None
     left, right = (x.meta["val"].shape[1:] for x in below)
     return Layer(node, SUM, tuple(below)) if left == right else None
@@ -117,31 +154,31 @@ def _layer_of(node: fx.Node, below: list[fx.Node], sources: Mapping[fx.Node, fx.
 def _lies_between(node: fx.Node) -> bool:
     """Say whether an operation may be one that only moves and scales."""
     name = str(node.target)
-    return "getitem" in name or name in _BETWEEN or (name in RULES and RULES[name].kind in _KINDS)
+    is_part = node.target is operator.getitem
+    return is_part or name in _BETWEEN or (name in RULES and RULES[name].kind in _KINDS_BETWEEN)
 
 
-def _top_of(graph: Graph, sources: Mapping[fx.Node, fx.Node]) -> fx.Node | None:
+def _top_of(
+    graph: Graph, dependent: Mapping[fx.Node, None], sources: Mapping[fx.Node, fx.Node]
+) -> fx.Node | None:  # fmt: skip
     """Return the last node, of those taken apart, that all which comes after it is a function of."""
-    nodes = list(graph.reached)
-    place = {node: k for k, node in enumerate(nodes)}
-    place[graph.nodes[-1]] = len(nodes)
-    last_use = [max((place[user] for user in node.users if user in place), default=place[node]) for node in nodes]
+    place = {node: k for k, node in enumerate(graph.nodes)}
     furthest, top = -1, None
-    for k, node in enumerate(nodes):
+    for node in dependent:
         if node not in sources:
             break
-        if furthest <= k and hasattr(node.meta.get("val"), "shape"):
+        if furthest <= place[node] and hasattr(node.meta.get("val"), "shape"):
             top = node
-        furthest = max(furthest, last_use[k])
+        furthest = max(furthest, *(place[user] for user in node.users), -1)
     return top
 
 
-def _all_below(top: fx.Node, graph: Graph) -> set[fx.Node]:
+def _all_below(top: fx.Node, dependent: Mapping[fx.Node, None]) -> set[fx.Node]:
     """Return a node and all that it is made of."""
     found = {top}
-    for node in reversed(tuple(graph.reached)):
+    for node in reversed(tuple(dependent)):
         if node in found:
-            found.update(x for x in node.all_input_nodes if x in graph.reached)
+            found.update(x for x in node.all_input_nodes if x in dependent)
     return found
 
 

@@ -1,8 +1,10 @@
 """Where each number that a layer takes comes from, and with what slope: found by running the network once.
 
-Every layer's result starts with tangents of its own: ones, and the places of its numbers, with random fractions. What
-arrives at the next layers tells, image by image, which number each has picked, and the slope; the fractions tell
-whether it is true that none is mixed of several. The rules of the operations find it, as they find all derivatives.
+Every layer's result starts with tangents of its own: ones, the places of its numbers, and random fractions, others for
+each image. What arrives at the next layers tells, image by image, which number each has picked, and the slope. Had it
+been mixed of several numbers, or come from another image, it would not arrive with the fraction of the number in whose
+place it seems to be, to the rounding of a few products (`_SLACK`). The rules of the operations find all this, as they
+find all derivatives.
 """
 
 from __future__ import annotations
@@ -14,16 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import fx
 
 from imagrad.complexstep.engines import Task, recording, without_hints
 from imagrad.complexstep.number import PAIR, Lifted, imaginary_part, lifted_among, real_part
 from imagrad.complexstep.products.layers import DENSE, Layer, Layers
 from imagrad.complexstep.tracing import Step
 
-_BASE = 2**12  # of the two digits that a place is written in: each comes through slopes without loss
+_BASE = 2**18  # of the digits that a place is written in: each comes through slopes without loss
 _FRACTIONS = (0.25, 0.75)
 _SLACK = 64  # units of rounding that slopes may have gathered
+_SCALE = 2.0**40  # of all tangents: small slopes must not underflow
+
+_SLOPE, _LOW, _FRACTION, _HIGH = range(4)
+"""The tangents; the last only where a layer has more numbers than fit into one digit."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,15 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
 
 def link(task: Task, layers: Layers) -> Linked | None:
     """Run the network at the points of a task; None where a number is mixed of several."""
+    most = max(layer.node.meta["val"].shape[1:].numel() for layer in layers.all)
     run = _Run(task, layers)
     with recording(task), without_hints():
-        arrived = torch.vmap(run.arrivals)(torch.eye(3, dtype=task.point.dtype))
+        arrived = torch.vmap(run.arrivals)(torch.eye(_HIGH if most <= _BASE else _HIGH + 1, dtype=task.point.dtype))
     takers = [(layer, node) for layer in layers.all for node in layer.takes]
     found: list[Link] = []
     for response, (taker, node) in zip(arrived, [*takers, (None, layers.top)], strict=True):
-        source = layers.sources[node]
-        numbers = ordered(response, -1 if taker is None else channels_of(taker), 2)
-        one = _read(numbers, run.marks[source])
+        count = layers.sources[node].meta["val"].shape[1:].numel()
+        one = read(ordered(response, -1 if taker is None else channels_of(taker), 2), count)
         if one is None:
             return None
         found.append(one)
@@ -86,76 +91,72 @@ class _Run:
 
     task: Task
     layers: Layers
-    marks: dict[fx.Node, torch.Tensor] = field(default_factory=dict[fx.Node, torch.Tensor])
-    """What each layer's tangents are made of, in the layer's order."""
     sizes: dict[str, Any] = field(default_factory=dict[str, Any])
     value: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
     def arrivals(self, which: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return what arrives at each layer of one of the three tangents, and at the top."""
-        layers = {layer.node: layer for layer in self.layers.all}
+        """Return what arrives at each layer, and at the top, of one of the tangents: `which` is 1 at its place."""
+        program, layers = self.task.program, {layer.node: layer for layer in self.layers.all}
         arrived: list[torch.Tensor] = []
-        done = False
-
-        def begun(layer: Layer, re: torch.Tensor) -> Lifted:
-            return Lifted(re, self._tangent(layer, re, which), PAIR)
 
         def apply(step: Step, args: Sequence[Any], options: dict[str, Any]) -> Any:
-            nonlocal done
-            node = step.node
-            if done and node in self.task.program.graph.reached:
-                return None
-            if node in layers:
-                takes = args[: len(layers[node].takes)]
-                arrived.extend(imaginary_part(taken) for taken in takes)
-                found = begun(layers[node], self.task.program.apply_native(step, real_part(tuple(args)), options))
-            else:
-                found = self.task.program.apply_rule(step, args, options)
-            if node is self.layers.top:
-                arrived.append(imaginary_part(found))
-                self.value, done = real_part(found), True
-            if not step.has_rule and lifted_among(tuple(args)) and not isinstance(found, Lifted | list | tuple):
-                self.sizes[node.name] = found
+            layer = layers.get(step.node)
+            if layer is not None:
+                arrived.extend(imaginary_part(taken) for taken in args[: len(layer.takes)])
+                return begun(layer, program.apply_native(step, real_part(tuple(args)), options), which)
+            found = program.apply_rule(step, args, options)
+            if lifted_among(tuple(args)) and isinstance(found, int):
+                self.sizes[step.node.name] = found
             return found
 
-        point = begun(self.layers.all[0], self.task.point)
-        self.task.program.interpret((point, *self.task.held), apply)
-        return tuple(arrived)
+        inputs = (begun(self.layers.all[0], self.task.point, which), *self.task.held)
+        top = program.interpret(inputs, apply, until=self.layers.top)
+        self.value = real_part(top)
+        return (*arrived, imaginary_part(top))
 
-    def _tangent(self, layer: Layer, re: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-        """Return a tangent of a layer, the same for all images."""
-        channels, node = channels_of(layer), layer.node
-        shape = re.shape[1:] if channels == -1 else torch.Size((*re.shape[2:], re.shape[1]))
-        if node not in self.marks:
-            self.marks[node] = _marks(shape.numel(), re.dtype)
-        tangent = (which @ self.marks[node]).view(shape)
-        return (tangent if channels == -1 else tangent.movedim(-1, 0)).expand(re.shape)
+
+def begun(layer: Layer, re: torch.Tensor, which: torch.Tensor) -> Lifted:
+    """Return a layer's result with the tangent that begins there: `which` is 1 at its place."""
+    channels = channels_of(layer)
+    shape = re.shape[1:] if channels == -1 else torch.Size((*re.shape[2:], re.shape[1]))
+    count = shape.numel()
+    places = torch.arange(count, device=re.device)
+    alike = which[_SLOPE] + which[_LOW] * (places % _BASE).to(re)
+    if len(which) > _HIGH:
+        alike = alike + which[_HIGH] * (places // _BASE).to(re)
+    tangent = (_SCALE * (alike + which[_FRACTION] * fractions(len(re), count, re.dtype))).view(len(re), *shape)
+    return Lifted(re, tangent if channels == -1 else tangent.movedim(-1, 1), PAIR)
+
+
+def fractions(images: int, count: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return the random fraction of each number of each image, (images, count)."""
+    return _many_fractions(images + count, dtype).as_strided((images, count), (1, 1))
 
 
 @lru_cache(32)
-def _marks(count: int, dtype: torch.dtype) -> torch.Tensor:
-    """Return what tells so many numbers apart: ones, a digit of their places, the other one and a random fraction."""
-    places = torch.arange(count)
-    fractions = np.random.default_rng(count).uniform(*_FRACTIONS, count)  # not torch's: vmap allows none
-    marks = torch.stack([torch.ones_like(places), places % _BASE, places // _BASE]).to(dtype)
-    marks[2] += torch.from_numpy(fractions).to(dtype)
-    return marks
+def _many_fractions(count: int, dtype: torch.dtype) -> torch.Tensor:
+    random = np.random.default_rng(count).uniform(*_FRACTIONS, count)  # not torch's: vmap allows none
+    return torch.from_numpy(random).to(dtype)
 
 
-def _read(arrived: torch.Tensor, marks: torch.Tensor) -> Link | None:
-    """Read what has arrived of the marks of a source, (3, n, numbers); None if a number is mixed of several."""
-    slopes, low, high = arrived
+def read(arrived: torch.Tensor, count: int) -> Link | None:
+    """Read what has arrived of the tangents of a source of so many numbers, (tangents, n, numbers).
+
+    None if a number is mixed of several, comes from another image, or is no number.
+    """
+    slopes, low, fraction, *high = arrived
     is_dead = slopes == 0
     divisor = slopes.masked_fill(is_dead, 1)
-    found = high / divisor
-    places = (low / divisor).round_().add_(found.floor(), alpha=_BASE)
-    least, most = places.aminmax()
-    if not (least >= 0 and most < marks.shape[1]):  # NaN too
+    places = (low / divisor).round_()
+    if high:
+        places.add_((high[0] / divisor).round_(), alpha=_BASE)
+    if not (places.amin() >= 0 and places.amax() < count):  # NaN too
         return None
-    places = places.to(torch.int32)
-    expected = marks[2].index_select(0, places.flatten()).view(places.shape).masked_fill_(is_dead, 0)
-    if not bool(found.sub_(expected).abs_().max() <= _SLACK * torch.finfo(slopes.dtype).eps * marks[2, -1]):
+    places = places.to(torch.int32).contiguous()
+    images = torch.arange(len(places), dtype=torch.int32)[:, None]
+    expected = _many_fractions(len(places) + count, slopes.dtype).index_select(0, (places + images).flatten())
+    off = fraction.sub(slopes * expected.view(places.shape)).abs_()
+    if not bool((off <= _SLACK * torch.finfo(slopes.dtype).eps * slopes.abs()).all()):
         return None
-    in_place = torch.arange(places.shape[1], dtype=torch.int32)
-    has_own = places.shape[1] == marks.shape[1] and bool(((places == in_place) | is_dead).all())
-    return Link(slopes.contiguous(), None if has_own else places)
+    has_own = places.shape[1] == count and bool(((places == torch.arange(count, dtype=torch.int32)) | is_dead).all())
+    return Link((slopes / _SCALE).contiguous(), None if has_own else places)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import prod
 
 import torch
@@ -25,6 +26,8 @@ class Use:
     which: int
     """Of the nodes that it takes."""
     source: int
+    slots: int
+    """Where a thread has the slots of the user, of a sum; -1 where all of the user's numbers are wanted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,55 +50,75 @@ class Plan:
         """How many numbers the input has."""
         return int(self.layers[-1, pull_kernel.LAYER_FIELDS.index("numbers")])
 
+    def bytes(self, dtype: torch.dtype) -> int:
+        """Return the most that a thread needs."""
+        return 4 * self.integers + dtype.itemsize * pull_kernel.latents_at_once(dtype) * self.numbers
+
     def table_of(self, links: Sequence[Link], counting: torch.Tensor) -> torch.Tensor:
         """Return the table of the links of some images, (links, fields), int64; `counting` is 0, 1, 2, ..."""
-        seen: set[int] = set()
-        rows: dict[int, list[int]] = {}
-        of_layer = pull_kernel.LAYER_FIELDS.index
-        for k in sorted(range(len(self.uses)), key=lambda k: self.uses[k].user):
-            use, link = self.uses[k], links[k]
-            is_sum = use.user >= 0 and int(self.layers[use.user, of_layer("kind")]) == pull_kernel.SUM
-            slots = int(self.layers[use.user, of_layer("slots")]) if is_sum else -1
+        first_users = {
+            use.source: min(other.user for other in self.uses if other.source == use.source) for use in self.uses
+        }
+        rows: list[list[int]] = []
+        for use, link in zip(self.uses, links, strict=True):
             count = link.slopes.shape[1]
             places, apart = (counting, 0) if link.places is None else (link.places, count)
-            rows[k] = [
-                *(use.source, slots, count, link.slopes.data_ptr(), count, places.data_ptr(), apart),
-                int(use.source not in seen),
-            ]
-            seen.add(use.source)
-        return torch.tensor([rows[k] for k in range(len(rows))], dtype=torch.int64)
+            rows.append([
+                *(use.source, use.slots, count, link.slopes.data_ptr(), count, places.data_ptr(), apart),
+                int(use.user == first_users[use.source]),
+            ])  # fmt: skip
+        return torch.tensor(rows, dtype=torch.int64)
 
 
 def plan_of(layers: Layers, used: int, constants: dict[str, torch.Tensor]) -> Plan:
     """Lay out the first `used` layers, from the top down; the seeds go to what the top, or the next layer, takes."""
     found = tuple(reversed(layers.all[:used]))
-    uses = _uses_of(layers, used, found)
     sizes = [_numbers_of(layer) for layer in found]
+    slots, integers = _one_after_the_other(
+        [2 * size + size // _channels(layer) + 2 for size, layer in zip(sizes, found, strict=True)]
+    )
+    uses = _uses_of(layers, used, found, slots)
     begins = [min(use.user for use in uses if use.source == k) for k in range(len(found))]
     offsets, numbers = _placed([(begin, k, size) for k, (begin, size) in enumerate(zip(begins, sizes, strict=True))])
-    rows: list[list[int]] = []
     kept: list[torch.Tensor] = []
-    integers = 0
-    for k, layer in enumerate(found):
-        positions = sizes[k] // _channels(layer)
-        starts = integers + sizes[k]
-        users = [n for n, use in enumerate(uses) if use.source == k]
-        taken = sorted((use.which, n) for n, use in enumerate(uses) if use.user == k)
-        rows.append([
-            *(_KINDS.get(layer.kind, pull_kernel.PRODUCT), sizes[k], _channels(layer), positions),
-            *(integers, starts, starts + positions + 2, offsets[k], users[0], users[-1] + 1),
-            *[n for _, n in taken], *[0] * (2 - len(taken)), *_product_fields(layer, constants, kept),
-        ])  # fmt: skip
-        integers = starts + positions + 2 + sizes[k]
+    rows = [
+        [
+            *_sizes_of(layer), slots[k], slots[k] + sizes[k], slots[k] + sizes[k] + sizes[k] // _channels(layer) + 2,
+            offsets[k], *_links_of(k, uses), *_product_fields(layer, constants, kept),
+        ]
+        for k, layer in enumerate(found)
+    ]  # fmt: skip
     return Plan(tuple(uses), torch.tensor(rows, dtype=torch.int64), integers, numbers, tuple(kept))
 
 
-def _uses_of(layers: Layers, used: int, found: tuple[Layer, ...]) -> list[Use]:
+def _one_after_the_other(sizes: Sequence[int]) -> tuple[list[int], int]:
+    """Return where each begins, and where the last ends."""
+    ends = list(accumulate(sizes, initial=0))
+    return ends[:-1], ends[-1]
+
+
+def _sizes_of(layer: Layer) -> list[int]:
+    """Return the kind, and the numbers of numbers, channels and positions."""
+    size, channels = _numbers_of(layer), _channels(layer)
+    return [_KINDS.get(layer.kind, pull_kernel.PRODUCT), size, channels, size // channels]
+
+
+def _links_of(place: int, uses: Sequence[Use]) -> list[int]:
+    """Return the first and the last + 1 of the links of which a layer is the source, and the two to what it takes."""
+    users = [n for n, use in enumerate(uses) if use.source == place]
+    taken = sorted((use.which, n) for n, use in enumerate(uses) if use.user == place)
+    return [users[0], users[-1] + 1, *(n for _, n in taken), *[0] * (2 - len(taken))]
+
+
+def _uses_of(layers: Layers, used: int, found: tuple[Layer, ...], slots: list[int]) -> list[Use]:
     """List who uses what, in the order of the sources."""
     place = {layer.node: k for k, layer in enumerate(found)}
     above = layers.top if used == len(layers.all) else layers.all[used].takes[0]
-    takers = [(-1, 0, above), *((k, n, node) for k, layer in enumerate(found) for n, node in enumerate(layer.takes))]
-    return sorted((Use(user, n, place[layers.sources[node]]) for user, n, node in takers), key=lambda use: use.source)
+    uses = [Use(-1, 0, place[layers.sources[above]], -1)]
+    for k, layer in enumerate(found):
+        wanted = slots[k] if layer.kind == SUM else -1
+        uses += [Use(k, n, place[layers.sources[node]], wanted) for n, node in enumerate(layer.takes)]
+    return sorted(uses, key=lambda use: use.source)
 
 
 def _numbers_of(layer: Layer) -> int:

@@ -195,12 +195,13 @@ class _Writer:
         """Mark the numbers that a user needs with 1; return how many of its own need one."""
         a, code = self.a, self.a.code
         slopes, places = self.of_image(link, image)
-        of_user = link.number("slots_of_user")
-        takes_all = code.icmp_signed("<", of_user, a.number(0))
-        users = a.at(self.integers, code.select(takes_all, a.number(0), of_user))
+        begin = link.number("slots_of_user")
+        takes_all = code.icmp_signed("<", begin, a.number(0))
+        users = a.at(self.integers, code.select(takes_all, a.number(0), begin))
 
         def look(k: Any, carried: list[Any]) -> list[Any]:
-            is_wanted = code.or_(takes_all, code.icmp_signed(">=", a.small(a.at(users, k)), a.number(0)))
+            of_user = a.small(a.at(users, code.select(takes_all, a.number(0), k)))  # there are none if it takes all
+            is_wanted = code.or_(takes_all, code.icmp_signed(">=", of_user, a.number(0)))
             is_live = code.zext(code.and_(is_wanted, self.is_not_zero(a.load(a.at(slopes, k)))), a.index)
             slot = a.at(slots, a.small(a.at(places, k)))
             a.store_small(slot, code.or_(a.small(slot), is_live))
