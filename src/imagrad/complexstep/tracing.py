@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from math import prod
+from threading import RLock
 from typing import Any, cast
 
 import torch
@@ -27,6 +28,7 @@ from imagrad.complexstep.rules import RULES
 from imagrad.errors import EncoderError, ExportError, ImagradError
 
 _TYPE_ASSERTION = "aten._assert_tensor_metadata.default"  # of the types traced with; all is computed in one type here
+_ONE_AT_A_TIME = RLock()  # torch.export, and what is switched off meanwhile, belong to the whole process
 _ROUNDS = 3  # a decomposition may itself need one
 
 
@@ -193,7 +195,7 @@ def _export(function: Function, examples: list[torch.Tensor], output: Output, *,
     held = (tuple(first for _ in examples[1:]),) if len(examples) > 1 else ()
     shapes = (first, *held) if dynamic else None
     try:
-        with quiet(), _plain_attention(), torch.no_grad():
+        with _ONE_AT_A_TIME, quiet(), _plain_attention(), torch.no_grad():
             exported = torch.export.export(Traced(function, output), tuple(examples), dynamic_shapes=shapes)
             exported = _decomposed(exported)
     except ImagradError:

@@ -69,17 +69,32 @@ def _table(window: Window) -> Table:
     return Table(*(torch.from_numpy(np.ascontiguousarray(x, np.int32)) for x in (starts, pairs)))
 
 
-def tiles_of(layer: Layer, weight: torch.Tensor, widths: tuple[int, ...]) -> list[tuple[int, int, torch.Tensor]]:
-    """Cut the weights into tiles of some channels of what is taken: (first, how many, (taps, channels given, tile))."""
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """The weights of some channels of what is taken."""
+
+    first: int
+    """Channel."""
+    weights: torch.Tensor
+    """(taps, channels given, channels taken)."""
+
+    @property
+    def width(self) -> int:
+        """How many channels they are of."""
+        return self.weights.shape[2]
+
+
+def tiles_of(layer: Layer, weight: torch.Tensor, widths: tuple[int, ...]) -> list[Tile]:
+    """Cut the weights into tiles."""
     if layer.kind == DENSE:
         whole = weight[None]
     else:
         is_transposed = bool(layer.node.args[6])
         whole = weight.flatten(2).permute(*((2, 1, 0) if is_transposed else (2, 0, 1)))
-    tiles: list[tuple[int, int, torch.Tensor]] = []
+    tiles: list[Tile] = []
     first = 0
     while first < whole.shape[2]:
         width = max(w for w in widths if w <= whole.shape[2] - first)
-        tiles.append((first, width, whole[:, :, first : first + width].contiguous()))
+        tiles.append(Tile(first, whole[:, :, first : first + width].contiguous()))
         first += width
     return tiles

@@ -68,21 +68,27 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
 
 def link(task: Task, layers: Layers) -> Linked | None:
     """Run the network at the points of a task; None where a number is mixed of several."""
-    most = max(layer.node.meta["val"].shape[1:].numel() for layer in layers.all)
+    most = max(_shape_of(layer).numel() for layer in layers.all)
+    count, images, dtype = _HIGH if most <= _BASE else _HIGH + 1, len(task.point), task.point.dtype
     run = _Run(task, layers)
     with recording(task), without_hints():
-        arrived = torch.vmap(run.arrivals)(torch.eye(_HIGH if most <= _BASE else _HIGH + 1, dtype=task.point.dtype))
+        arrived = torch.vmap(run.arrivals)([tangents(layer, count, images, dtype) for layer in layers.all])
     takers = [(layer, node) for layer in layers.all for node in layer.takes]
     found: list[Link] = []
     for response, (taker, node) in zip(arrived, [*takers, (None, layers.top)], strict=True):
-        count = layers.sources[node].meta["val"].shape[1:].numel()
-        one = read(ordered(response, -1 if taker is None else channels_of(taker), 2), count)
+        numbers = ordered(response, -1 if taker is None else channels_of(taker), 2)
+        one = read(numbers, layers.sources[node].meta["val"].shape[1:].numel())
         if one is None:
             return None
         found.append(one)
     links = iter(found)
     each = tuple(tuple(next(links) for _ in layer.takes) for layer in layers.all)
     return Linked(each, next(links), run.value, run.sizes)
+
+
+def _shape_of(layer: Layer) -> torch.Size:
+    """Return the sizes of a layer's result, without that of the images."""
+    return layer.node.meta["val"].shape[1:]
 
 
 @dataclass
@@ -94,38 +100,42 @@ class _Run:
     sizes: dict[str, Any] = field(default_factory=dict[str, Any])
     value: torch.Tensor = field(default_factory=lambda: torch.empty(0))
 
-    def arrivals(self, which: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return what arrives at each layer, and at the top, of one of the tangents: `which` is 1 at its place."""
-        program, layers = self.task.program, {layer.node: layer for layer in self.layers.all}
+    def arrivals(self, begun: list[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Return what arrives at each layer, and at the top, of one tangent of each layer's result."""
+        program, tangent_of = self.task.program, dict(zip(self.layers.all, begun, strict=True))
+        layers = {layer.node: layer for layer in self.layers.all}
         arrived: list[torch.Tensor] = []
 
         def apply(step: Step, args: Sequence[Any], options: dict[str, Any]) -> Any:
             layer = layers.get(step.node)
             if layer is not None:
                 arrived.extend(imaginary_part(taken) for taken in args[: len(layer.takes)])
-                return begun(layer, program.apply_native(step, real_part(tuple(args)), options), which)
+                re = program.apply_native(step, real_part(tuple(args)), options)
+                return Lifted(re, tangent_of[layer], PAIR)
             found = program.apply_rule(step, args, options)
             if lifted_among(tuple(args)) and isinstance(found, int):
                 self.sizes[step.node.name] = found
             return found
 
-        inputs = (begun(self.layers.all[0], self.task.point, which), *self.task.held)
-        top = program.interpret(inputs, apply, until=self.layers.top)
+        point = Lifted(self.task.point, begun[0], PAIR)
+        top = program.interpret((point, *self.task.held), apply, until=self.layers.top)
         self.value = real_part(top)
         return (*arrived, imaginary_part(top))
 
 
-def begun(layer: Layer, re: torch.Tensor, which: torch.Tensor) -> Lifted:
-    """Return a layer's result with the tangent that begins there: `which` is 1 at its place."""
-    channels = channels_of(layer)
-    shape = re.shape[1:] if channels == -1 else torch.Size((*re.shape[2:], re.shape[1]))
-    count = shape.numel()
-    places = torch.arange(count, device=re.device)
-    alike = which[_SLOPE] + which[_LOW] * (places % _BASE).to(re)
-    if len(which) > _HIGH:
-        alike = alike + which[_HIGH] * (places // _BASE).to(re)
-    tangent = (_SCALE * (alike + which[_FRACTION] * fractions(len(re), count, re.dtype))).view(len(re), *shape)
-    return Lifted(re, tangent if channels == -1 else tangent.movedim(-1, 1), PAIR)
+def tangents(layer: Layer, count: int, images: int, dtype: torch.dtype) -> torch.Tensor:
+    """Return so many tangents of a layer's result for so many images, (count, images, *shape)."""
+    channels, shape = channels_of(layer), _shape_of(layer)
+    sizes = shape if channels == -1 else torch.Size((*shape[1:], shape[0]))
+    places = torch.arange(shape.numel())
+    found = torch.empty(count, images, len(places), dtype=dtype)
+    found[_SLOPE] = _SCALE
+    found[_LOW] = _SCALE * (places % _BASE)
+    torch.mul(fractions(images, len(places), dtype), _SCALE, out=found[_FRACTION])
+    if count > _HIGH:
+        found[_HIGH] = _SCALE * (places // _BASE)
+    found = found.view(count, images, *sizes)
+    return found if channels == -1 else found.movedim(-1, 2)
 
 
 def fractions(images: int, count: int, dtype: torch.dtype) -> torch.Tensor:

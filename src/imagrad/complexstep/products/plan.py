@@ -14,7 +14,7 @@ from imagrad.complexstep.products.geometry import table_of, tiles_of
 from imagrad.complexstep.products.layers import INPUT, SUM, Layer, Layers
 from imagrad.complexstep.products.links import Link, channels_of
 
-_KINDS = {SUM: pull_kernel.SUM, INPUT: pull_kernel.INPUT}
+_CODES = {SUM: pull_kernel.SUM, INPUT: pull_kernel.INPUT}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _one_after_the_other(sizes: Sequence[int]) -> tuple[list[int], int]:
 def _sizes_of(layer: Layer) -> list[int]:
     """Return the kind, and the numbers of numbers, channels and positions."""
     size, channels = _numbers_of(layer), _channels(layer)
-    return [_KINDS.get(layer.kind, pull_kernel.PRODUCT), size, channels, size // channels]
+    return [_CODES.get(layer.kind, pull_kernel.PRODUCT), size, channels, size // channels]
 
 
 def _links_of(place: int, uses: Sequence[Use]) -> list[int]:
@@ -132,13 +132,13 @@ def _channels(layer: Layer) -> int:
 
 def _product_fields(layer: Layer, constants: dict[str, torch.Tensor], kept: list[torch.Tensor]) -> list[int]:
     """Return the fields that only a product has; what they are the addresses of is kept."""
-    if layer.kind in _KINDS:
+    if layer.kind in _CODES:
         return [0] * 6
     tiles = tiles_of(layer, constants[layer.weight.name], pull_kernel.widths())
-    rows = torch.tensor([[first, width, weights.data_ptr()] for first, width, weights in tiles], dtype=torch.int64)
+    rows = torch.tensor([[tile.first, tile.width, tile.weights.data_ptr()] for tile in tiles], dtype=torch.int64)
     table = table_of(layer)
-    kept += [rows, table.starts, table.pairs, *(weights for *_, weights in tiles)]
-    channels = sum(width for _, width, _ in tiles)
+    kept += [rows, table.starts, table.pairs, *(tile.weights for tile in tiles)]
+    channels = sum(tile.width for tile in tiles)
     return [
         rows.data_ptr(),
         len(tiles),
