@@ -16,6 +16,8 @@ from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.threads import threads
 from imagrad.errors import DerivativeError
 
+from ...marks import slow
+
 EXACT = {
     "l2": lambda rows: (rows * rows).sum(1).sqrt(),
     "l1": lambda rows: rows.abs().sum(1),
@@ -147,9 +149,18 @@ def jacobian(net, points):
     return torch.func.vmap(torch.func.jacrev(lambda point: net(point[None])[0].flatten()))(points)
 
 
+def quick_and_slow(quick, all_of_them):
+    """Trace these in the quick suite, the others in the slow one."""
+    return [*quick, *slow(*sorted(set(all_of_them) - set(quick)))]
+
+
 @pytest.mark.parametrize(
-    ("name", "norm"), [*((name, "l2") for name in sorted(NETWORKS)), ("residual", "l1"), ("pooling", "max")]
-)
+    ("name", "norm"),
+    [
+        *(("residual", norm) for norm in EXACT), ("pooling", "max"), ("mixed at the end", "l2"),
+        *(pytest.param(name, "l2", marks=pytest.mark.slow) for name in sorted(NETWORKS)),
+    ],
+)  # fmt: skip
 def test_it_is_the_jacobian(name, norm, used):
     net, points = network(name), images()
     found = imagrad.saliency(net, points, norm=norm, engine="transpose").maps
@@ -169,8 +180,19 @@ def test_float32_and_threads(count, threads_used, used):
     torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-6 * float(exact.max()))
 
 
-@pytest.mark.parametrize("registers", [Registers(32, 64), Registers(16, 32), Registers(32, 16)], ids=repr)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("registers", "dtype"),
+    [
+        (Registers(16, 32), torch.float32),
+        *(
+            pytest.param(registers, dtype, marks=pytest.mark.slow)
+            for registers in (Registers(32, 64), Registers(16, 32), Registers(32, 16))
+            for dtype in (torch.float32, torch.float64)
+            if (registers.count, dtype) != (16, torch.float32)
+        ),
+    ],
+    ids=repr,
+)
 def test_any_processor(registers, dtype, used, monkeypatch):
     """As for a processor with other registers; this one runs it all the same, if its own are as wide."""
     monkeypatch.setattr(Registers, "of_host", staticmethod(lambda: registers))
@@ -351,7 +373,9 @@ HARD = {
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors is a no-op")
-@pytest.mark.parametrize("name", sorted(HARD))
+@pytest.mark.parametrize(
+    "name", quick_and_slow(["rows of an image as images", "gated by a comparison", "in another order"], HARD)
+)
 def test_whatever_is_done_with_a_convolution(name):
     """Whether or not the compiled way is taken, and how far down."""
     torch.manual_seed(0)
