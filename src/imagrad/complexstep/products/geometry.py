@@ -41,11 +41,11 @@ def table_of(layer: Layer) -> Table:
     taken, given = (tuple(node.meta["val"].shape[1:]) for node in (layer.takes[0], layer.node))
     if layer.kind == DENSE:
         return _table(Window((prod(taken[:-1]),), (prod(given[:-1]),), (1,), (1,), (0,), (1,)))
-    stride, padding, dilation, is_transposed = layer.node.args[3:7]
+    stride, padding, dilation = layer.node.args[3:6]
     kernel = tuple(layer.weight.meta["val"].shape[2:])
     axes = len(kernel)
     stride, padding, dilation = (_each(setting, axes) for setting in (stride, padding, dilation))
-    return _table(Window(taken[1:], given[1:], kernel, stride, padding, dilation, bool(is_transposed)))
+    return _table(Window(taken[1:], given[1:], kernel, stride, padding, dilation, layer.is_transposed))
 
 
 def _each(setting: Any, axes: int) -> tuple[int, ...]:
@@ -89,8 +89,7 @@ def tiles_of(layer: Layer, weight: torch.Tensor, widths: tuple[int, ...]) -> lis
     if layer.kind == DENSE:
         whole = weight[None]
     else:
-        is_transposed = bool(layer.node.args[6])
-        whole = weight.flatten(2).permute(*((2, 1, 0) if is_transposed else (2, 0, 1)))
+        whole = weight.flatten(2).permute(*((2, 1, 0) if layer.is_transposed else (2, 0, 1)))
     tiles: list[Tile] = []
     first = 0
     while first < whole.shape[2]:

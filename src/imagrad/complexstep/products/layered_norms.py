@@ -36,7 +36,7 @@ def norms_of_layers(
             if seeds.used not in plans:
                 plans[seeds.used] = plan_of(layered.layers, seeds.used, task.program.constants)
             plan = plans[seeds.used]
-            threads = layered.threads_for(plan.bytes(task.point.dtype))
+            threads = layered.threads_for(plan.bytes(task.point.dtype), seeds.values.nbytes)
             if not threads:
                 return None
             totals.append(_run(plan, linked, seeds, len(part.point), norm.compiled, threads))

@@ -46,9 +46,10 @@ class LayeredTask:
         held = tuple(x[images] for x in self.task.held)
         return replace(self.task, point=self.task.point[images], held=held)
 
-    def threads_for(self, each: int) -> int:
-        """Return how many threads there is room for that need so many bytes each; perhaps none."""
-        return min(torch.get_num_threads(), (self.task.settings.memory_budget or _ROOM) // each)
+    def threads_for(self, each: int, shared: int) -> int:
+        """Return how many threads there is room for that need so many bytes each, and some together; perhaps none."""
+        room = (self.task.settings.memory_budget or _ROOM) - shared
+        return max(0, min(torch.get_num_threads(), room // each))
 
     def rest(self, part: Task, linked: Linked) -> Task:
         """Return all that comes after the top, at some images, as a function of it."""
@@ -91,7 +92,8 @@ def _multiplications(layer: Layer) -> int:
     if not layer.is_product:
         return 0
     weights = layer.weight.meta["val"].shape
-    return prod(layer.node.meta["val"].shape[1:]) * weights.numel() // weights[0]
+    one_each = layer.takes[0] if layer.is_transposed else layer.node  # of whose channels the first axis counts
+    return prod(one_each.meta["val"].shape[1:]) * weights.numel() // weights[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -57,6 +57,11 @@ class Layer:
         return self.kind in (CONVOLUTION, DENSE)
 
     @property
+    def is_transposed(self) -> bool:
+        """Whether it is a transposed convolution, whose weights are kept the other way round."""
+        return self.kind == CONVOLUTION and bool(self.node.args[6])
+
+    @property
     def weight(self) -> fx.Node:
         """The weights of a product."""
         return _node(self.node.args[1])
