@@ -191,13 +191,15 @@ def weights_squared(monkeypatch):
 
 def stale_weights(monkeypatch):
     """What is differentiated is what the network was before it was trained further."""
-    plain = blocks._programs
+    plain = blocks._trace
 
     def stale(*args):
-        found = [replace(program, constants=older(program.constants)) for program in plain(*args)]
-        return tuple(found)
+        traced = plain(*args)
+        both = {name: getattr(traced, name) for name in ("program", "exact")}
+        old = {name: replace(program, constants=older(program.constants)) for name, program in both.items()}
+        return replace(traced, **old)
 
-    monkeypatch.setattr(blocks, "_programs", stale)
+    monkeypatch.setattr(blocks, "_trace", stale)
     monkeypatch.setattr(blocks, "check_trace", lambda off, dtype: None)
 
 

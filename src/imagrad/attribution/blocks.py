@@ -112,25 +112,39 @@ class Block:
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
     check_eval_mode(encoder)
-    programs: tuple[Program, Program] | None = None
+    traced: _Traced | None = None
     for part, others in batches_of(images, options.held, options.images_at_once):
-        if programs is None or programs[0].batch not in (None, len(part)):
-            programs = _programs(encoder, part, others, options)
-            budget = options.settings.budget(programs[0].device)  # asked once: what is free is read from files
+        known: torch.Tensor | None = None
+        if traced is None or traced.program.batch not in (None, len(part)):
+            traced = _trace(encoder, part, others, options)
+            known = traced.codes
+            budget = options.settings.budget(traced.program.device)  # asked once: what is free is read from files
             options = replace(options, settings=replace(options.settings, usual_budget=budget))
-        largest = max(programs[0].graph.sizes)
-        at_once = options.size_of_blocks(len(part), largest) if programs[0].batch is None else len(part)
+        largest = max(traced.program.graph.sizes)
+        at_once = options.size_of_blocks(len(part), largest) if traced.program.batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
-            yield _block(encoder, batch, tuple(held), *programs, options)
+            own = known if known is not None and len(known) == len(batch) == len(part) else None
+            own = plain_codes(encoder, batch, tuple(held), options.output) if own is None else own
+            yield _block(batch, tuple(held), own, traced, options)
             if options.progress is not None:
                 options.progress(len(batch))
 
 
-def _block(
-    encoder: Function, batch: torch.Tensor, held: Held, program: Program, exact: Program, options: Options
-) -> Block:
-    """Check some images, and make them ready."""
-    own = plain_codes(encoder, batch, held, options.output)
+@dataclass(frozen=True)
+class _Traced:
+    """What tracing an encoder has given."""
+
+    program: Program
+    """In the type that is computed in."""
+    exact: Program
+    """In float64."""
+    codes: torch.Tensor
+    """The encoder's own, of the images that it was traced with."""
+
+
+def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, options: Options) -> Block:
+    """Check some images, whose codes are the encoder's own, and make them ready."""
+    program, exact = traced.program, traced.exact
     points = batch.to(program.device, program.dtype)
     task = Task(program, points, _moved(held, points), options.settings, batched=True)
     opening = taken_apart(task)
@@ -151,20 +165,20 @@ def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
     return max(first, second, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def _programs(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> tuple[Program, Program]:
-    """Trace the encoder; return its program in the type that is computed in, and in float64.
+def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> _Traced:
+    """Trace the encoder.
 
     A few images are enough, but for a network, or a trace, that takes one number of images alone.
     """
     if len(batch) > _TRACED:
         with suppress(EncoderError):  # the whole batch tells what is wrong
-            found = _traced(encoder, batch[:_TRACED], tuple(x[:_TRACED] for x in held), options)
-            if found[0].batch is None:
+            found = _traced_with(encoder, batch[:_TRACED], tuple(x[:_TRACED] for x in held), options)
+            if found.program.batch is None:
                 return found
-    return _traced(encoder, batch, held, options)
+    return _traced_with(encoder, batch, held, options)
 
 
-def _traced(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> tuple[Program, Program]:
+def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> _Traced:
     """Trace the encoder with these images."""
     own = plain_codes(encoder, batch, held, options.output)
     asked = options.settings.computing_type_for(batch.dtype)
@@ -175,7 +189,7 @@ def _traced(encoder: Function, batch: torch.Tensor, held: Held, options: Options
     for wanted in ((dtype, device), (torch.float64, device)):
         if wanted not in found:
             found[wanted] = bind(checked.graph, encoder, *wanted, output=options.output)
-    return found[dtype, device], found[torch.float64, device]
+    return _Traced(found[dtype, device], found[torch.float64, device], own)
 
 
 def _moved(held: Held, points: torch.Tensor) -> Held:
