@@ -51,10 +51,7 @@ def certificate_of(
     entries = list(_entries(block, maps.flatten(1), images, options, sample, reduction(options.latents, norm)))
     look = slice(0, block.exact.batch or _LOOKED_AT)
     exact = block.exact_task(block.images[look], tuple(x[look] for x in block.held))
-    engine = replace(
-        block.task, point=block.task.point[look], held=tuple(x[look] for x in block.task.held),
-        settings=replace(block.task.settings, engine=block.engine),
-    )  # fmt: skip
+    engine = replace(block.task.at(look), settings=replace(block.task.settings, engine=block.engine))
     found = certify(exact, block.codes[look], engine, entries, dict(ties), seed)
     return replace(found, checks=(*found.checks, _check_range(maps, options.features)))
 

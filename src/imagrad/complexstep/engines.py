@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -41,6 +41,10 @@ class Task:
         """Compare the value that a remembered graph gave with the function's own."""
         if self.expected is not None:
             self.expected.confirm(value)
+
+    def at(self, images: slice) -> Task:
+        """Return the task at some of the samples of a batch."""
+        return replace(self, point=self.point[images], held=tuple(x[images] for x in self.held))
 
     @property
     def value_shape(self) -> torch.Size:

@@ -8,7 +8,7 @@ import operator
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from math import prod
 from threading import RLock
@@ -89,6 +89,10 @@ class Graph:
                 if _is_floating(node.meta.get("val")):
                     varying.add(node)
         return found
+
+    def after(self, node: fx.Node) -> Graph:
+        """Return the same operations as a function of what one of them gives; it has no recordings as yet."""
+        return replace(self, inputs=(node.name, *self.inputs[1:]), recorded={}, derived={})
 
     @property
     def output_shape(self) -> torch.Size:

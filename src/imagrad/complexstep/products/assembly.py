@@ -23,6 +23,17 @@ class Registers:
     bytes: int
     """In each."""
 
+    def lanes(self, bytes_of_a_number: int) -> int:
+        """Return how many numbers a vector has."""
+        return self.bytes // bytes_of_a_number
+
+    @staticmethod
+    def known() -> Registers:
+        """Return those of a processor that the compiler is there for: see `is_installed`."""
+        registers = Registers.of_host()
+        assert registers is not None
+        return registers
+
     @staticmethod
     @cache
     def of_host() -> Registers | None:

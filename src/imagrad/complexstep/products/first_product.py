@@ -40,12 +40,10 @@ class FirstProduct:
 
     def rest(self, images: slice = slice(None)) -> Task:
         """Return all that follows, as a function of the product, at some of the images."""
-        points, program = self.task.point[images], self.task.program
-        constants = {**program.constants, **self.opening.sizes(points)}
-        return replace(
-            self.task, program=replace(program, graph=self.opening.rest, constants=constants),
-            point=self.value[images], held=tuple(x[images] for x in self.task.held),
-        )  # fmt: skip
+        part, program = self.task.at(images), self.task.program
+        constants = {**program.constants, **self.opening.sizes(part.point)}
+        program = replace(program, graph=self.opening.rest, constants=constants)
+        return replace(part, program=program, point=self.value[images])
 
     def weight_of(self, features: torch.Tensor) -> torch.Tensor:
         """Return W of some of the features."""
@@ -154,5 +152,6 @@ def _find_opening(graph: Graph) -> Opening | None:
     if place is None or node.kwargs or node.args[place] is not source or source.meta["val"].ndim != 2:
         return None
     weight = cast("fx.Node", node.args[place + 1])
-    rest = replace(graph, inputs=(node.name, *graph.inputs[1:]), recorded={}, derived={})
-    return Opening(node, tuple(reshaped), weight, rest) if node.all_input_nodes.count(source) == 1 else None
+    return (
+        Opening(node, tuple(reshaped), weight, graph.after(node)) if node.all_input_nodes.count(source) == 1 else None
+    )

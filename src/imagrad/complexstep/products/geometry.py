@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
 
 from imagrad.complexstep.products.layers import DENSE, Layer
+from imagrad.complexstep.rules.pooling import for_each_axis
 
 
 @dataclass(frozen=True)
@@ -41,15 +41,9 @@ def table_of(layer: Layer) -> Table:
     taken, given = (tuple(node.meta["val"].shape[1:]) for node in (layer.takes[0], layer.node))
     if layer.kind == DENSE:
         return _table(Window((prod(taken[:-1]),), (prod(given[:-1]),), (1,), (1,), (0,), (1,)))
-    stride, padding, dilation = layer.node.args[3:6]
     kernel = tuple(layer.weight.meta["val"].shape[2:])
-    axes = len(kernel)
-    stride, padding, dilation = (_each(setting, axes) for setting in (stride, padding, dilation))
+    stride, padding, dilation = (tuple(for_each_axis(setting, len(kernel))) for setting in layer.node.args[3:6])
     return _table(Window(taken[1:], given[1:], kernel, stride, padding, dilation, layer.is_transposed))
-
-
-def _each(setting: Any, axes: int) -> tuple[int, ...]:
-    return tuple(setting) * (axes if len(setting) == 1 else 1)
 
 
 @lru_cache(64)

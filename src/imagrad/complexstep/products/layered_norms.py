@@ -6,8 +6,8 @@ import torch
 
 from imagrad.complexstep.engines import checked_finite
 from imagrad.complexstep.products import pull_kernel
-from imagrad.complexstep.products.layered_task import LayeredTask, Seeds, seeds_of
-from imagrad.complexstep.products.links import Link, Linked, channels_of, link
+from imagrad.complexstep.products.layered_task import LayeredTask, Seeds, last_rows, seeds_of
+from imagrad.complexstep.products.links import Link, Linked, link
 from imagrad.complexstep.products.plan import Plan, plan_of
 from imagrad.complexstep.products.totals import COMBINED
 from imagrad.complexstep.reductions import Norm
@@ -25,14 +25,15 @@ def norms_of_layers(
     """
     task, plans = layered.task, dict[int, Plan]()
     at_once = max(1, _NUMBERS // max(task.program.graph.sizes)) if task.program.batch is None else len(task.point)
+    last = last_rows(layered, selection)
     found: list[torch.Tensor] = []
     for begin in range(0, len(task.point), at_once):
-        part = layered.part(slice(begin, begin + at_once))
+        part = task.at(slice(begin, begin + at_once))
         linked = link(part, layered.layers)
         if linked is None:
             return None
         totals: list[torch.Tensor] = []
-        for seeds in seeds_of(layered, part, linked, selection):
+        for seeds in seeds_of(layered, part, linked, selection, last):
             if seeds.used not in plans:
                 plans[seeds.used] = plan_of(layered.layers, seeds.used, task.program.constants)
             plan = plans[seeds.used]
@@ -47,7 +48,7 @@ def norms_of_layers(
 
 def _in_place(totals: torch.Tensor, layered: LayeredTask) -> torch.Tensor:
     """Bring (n, features) from the order of the input as a layer to that of its axes."""
-    if channels_of(layered.layers.all[0]) == -1:
+    if layered.layers.all[0].channel_axis == -1:
         return totals
     channels, *places = layered.task.point.shape[1:]
     return totals.view(-1, *places, channels).movedim(-1, 1).flatten(1)

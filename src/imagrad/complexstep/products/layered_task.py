@@ -16,13 +16,12 @@ from imagrad.complexstep.products import pull_kernel
 from imagrad.complexstep.products.assembly import is_installed
 from imagrad.complexstep.products.layers import DENSE, Layer, Layers, layers_of
 from imagrad.complexstep.products.links import Link, Linked
-from imagrad.complexstep.products.totals import COMBINED
+from imagrad.complexstep.products.totals import COMBINED, TYPES
 from imagrad.complexstep.rows import row_blocks
 from imagrad.complexstep.selection import Selection
 from imagrad.complexstep.tracing import Graph
 
 _LEAST = 2**28  # multiplications that are worth the compiling
-_TYPES = (torch.float32, torch.float64)
 _ROOM = 2**29  # bytes for all threads, where no budget is given
 _SEEDS = 2**21  # numbers that pulling back begins with at a time
 
@@ -41,11 +40,6 @@ class LayeredTask:
         is_last = layers.is_whole and layers.sources[layers.top] is last.node
         return is_last and last.kind == DENSE and last.node.meta["val"].ndim == 2
 
-    def part(self, images: slice) -> Task:
-        """Return the task at some of the images."""
-        held = tuple(x[images] for x in self.task.held)
-        return replace(self.task, point=self.task.point[images], held=held)
-
     def threads_for(self, each: int, shared: int) -> int:
         """Return how many threads there is room for that need so many bytes each, and some together; perhaps none."""
         room = (self.task.settings.memory_budget or _ROOM) - shared
@@ -63,15 +57,14 @@ class LayeredTask:
 def _rest_of(graph: Graph, layers: Layers) -> Graph:
     """Return a graph as a function of the top of its layers, once."""
     if _rest_of not in graph.derived:
-        inputs = (layers.top.name, *graph.inputs[1:])
-        graph.derived[_rest_of] = replace(graph, inputs=inputs, recorded={}, derived={})
+        graph.derived[_rest_of] = graph.after(layers.top)
     return graph.derived[_rest_of]
 
 
 def in_layers(task: Task, latents: int, norm: str) -> LayeredTask | None:
     """Take a task apart into layers; None where it cannot be, or where that would not be faster for so many latents."""
     settings, point = task.settings, task.point
-    if not task.batched or settings.differentiable or point.device.type != "cpu" or point.dtype not in _TYPES:
+    if not task.batched or settings.differentiable or point.device.type != "cpu" or point.dtype not in TYPES:
         return None
     layers = layers_of(task.program.graph)
     if layers is None or norm not in COMBINED or not pays(layers, len(point) * latents):
@@ -110,43 +103,44 @@ class Seeds:
     """How many layers come before them."""
 
 
-def seeds_of(layered: LayeredTask, part: Task, linked: Linked, selection: Selection) -> Iterator[Seeds]:
-    """Yield the seeds of some latents at a time."""
+def last_rows(layered: LayeredTask, selection: Selection) -> torch.Tensor | None:
+    """Return the weights of a last, dense layer in blocks of latents, alike for all images; None if it is another."""
+    if not layered.ends_dense:
+        return None
+    weight = layered.task.program.constants[layered.layers.all[-1].weight.name]
+    return _in_blocks(weight[selection.indices].T[None])
+
+
+def seeds_of(
+    layered: LayeredTask, part: Task, linked: Linked, selection: Selection, last: torch.Tensor | None
+) -> Iterator[Seeds]:  # fmt: skip
+    """Yield the seeds of some latents at a time, or of all at once from `last_rows`, where these are all there is."""
     weights = selection.weights
     factors = torch.ones(1, len(selection.indices)) if weights is None else weights[selection.indices][None]
     factors = factors.to(part.point)
-    if layered.ends_dense and linked.top.places is None:  # the weights of the last layer are the same for all images
-        last, before = layered.layers.all[-1], len(layered.layers.all) - 1
-        rows = part.program.constants[last.weight.name][selection.indices]
+    width, count = pull_kernel.latents_at_once(part.point.dtype), len(layered.layers.all)
+    if last is not None and linked.top.places is None:
         factors = factors * linked.top.slopes[:, selection.indices]
-        yield Seeds(_in_blocks(rows.T[None]), _of_blocks(factors), linked.links[before][0], before)
+        yield Seeds(last, _of_blocks(factors), linked.links[-1][0], count - 1)
         return
-    begin = _units if layered.layers.is_whole else _rows_of_rest
-    at_once = pull_kernel.latents_at_once(part.point.dtype)
     if layered.layers.is_whole:
-        at_once *= torch.get_num_threads()  # each begins with the numbers of all: few at a time
-    else:
-        at_once *= max(1, _SEEDS // (linked.top.slopes.numel() * at_once))
+        for which in torch.arange(len(selection.indices)).split(width * torch.get_num_threads()):  # all begin with all
+            units = torch.eye(len(which), dtype=part.point.dtype)[None]
+            link = _of_numbers(linked.top, selection.indices[which])
+            yield Seeds(_in_blocks(units), _of_blocks(factors[:, which]), link, count)
+        return
+    at_once = width * max(1, _SEEDS // (linked.top.slopes.numel() * width))
+    rest = layered.rest(part, linked)
     for which in torch.arange(len(selection.indices)).split(at_once):
-        values, link = begin(layered, part, linked, selection.indices[which])
-        yield Seeds(_in_blocks(values), _of_blocks(factors[:, which]), link, len(layered.layers.all))
+        rows = torch.cat([flat_codes(rows) for _, rows in row_blocks(rest, selection.indices[which])])
+        yield Seeds(_in_blocks(rows.permute(1, 2, 0)), _of_blocks(factors[:, which]), linked.top, count)
 
 
-def _units(_: LayeredTask, part: Task, linked: Linked, latents: torch.Tensor) -> tuple[torch.Tensor, Link]:
-    """Begin with ones at the latents themselves, (1, latents, latents), and with these numbers of the top alone."""
-    top = linked.top
-    count = top.slopes.shape[1]
-    places = torch.arange(count, dtype=torch.int32).expand(top.slopes.shape) if top.places is None else top.places
-    values = torch.eye(len(latents), dtype=part.point.dtype)[None]
-    return values, Link(top.slopes[:, latents].contiguous(), places[:, latents].contiguous())
-
-
-def _rows_of_rest(
-    layered: LayeredTask, part: Task, linked: Linked, latents: torch.Tensor
-) -> tuple[torch.Tensor, Link]:  # fmt: skip
-    """Begin with the derivatives of what comes after the top, (n, numbers, latents)."""
-    rows = torch.cat([flat_codes(rows) for _, rows in row_blocks(layered.rest(part, linked), latents)])
-    return rows.permute(1, 2, 0), linked.top
+def _of_numbers(link: Link, which: torch.Tensor) -> Link:
+    """Return the link of some of the numbers alone."""
+    count = link.slopes.shape[1]
+    places = torch.arange(count, dtype=torch.int32).expand(link.slopes.shape) if link.places is None else link.places
+    return Link(link.slopes[:, which].contiguous(), places[:, which].contiguous())
 
 
 def _in_blocks(values: torch.Tensor) -> torch.Tensor:

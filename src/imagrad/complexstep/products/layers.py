@@ -52,6 +52,16 @@ class Layer:
     """What it is a function of."""
 
     @property
+    def shape(self) -> torch.Size:
+        """The sizes of what it gives, without that of the images."""
+        return self.node.meta["val"].shape[1:]
+
+    @property
+    def channel_axis(self) -> int:
+        """The axis of the shape which lies last in the order of its numbers, and of those that it takes."""
+        return -1 if self.kind == DENSE or len(self.shape) < 2 else 0
+
+    @property
     def is_product(self) -> bool:
         """Whether it multiplies by weights."""
         return self.kind in (CONVOLUTION, DENSE)

@@ -19,7 +19,7 @@ import torch
 
 from imagrad.complexstep.engines import Task, recording, without_hints
 from imagrad.complexstep.number import PAIR, Lifted, imaginary_part, lifted_among, real_part
-from imagrad.complexstep.products.layers import DENSE, Layer, Layers
+from imagrad.complexstep.products.layers import Layer, Layers
 from imagrad.complexstep.tracing import Step
 
 _BASE = 2**18  # of the digits that a place is written in: each comes through slopes without loss
@@ -55,11 +55,6 @@ class Linked:
     """What has been asked of sizes on the way, by node."""
 
 
-def channels_of(layer: Layer) -> int:
-    """Return the axis, counted without that of the images, which lies last in the order of a layer's numbers."""
-    return -1 if layer.kind == DENSE or layer.node.meta["val"].ndim < 3 else 0
-
-
 def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
     """Flatten what comes after the leading axes, the channels last."""
     moved = numbers if channels == -1 else numbers.movedim(leading + channels, -1)
@@ -68,7 +63,7 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
 
 def link(task: Task, layers: Layers) -> Linked | None:
     """Run the network at the points of a task; None where a number is mixed of several."""
-    most = max(_shape_of(layer).numel() for layer in layers.all)
+    most = max(layer.shape.numel() for layer in layers.all)
     count, images, dtype = _HIGH if most <= _BASE else _HIGH + 1, len(task.point), task.point.dtype
     run = _Run(task, layers)
     with recording(task), without_hints():
@@ -76,7 +71,7 @@ def link(task: Task, layers: Layers) -> Linked | None:
     takers = [(layer, node) for layer in layers.all for node in layer.takes]
     found: list[Link] = []
     for response, (taker, node) in zip(arrived, [*takers, (None, layers.top)], strict=True):
-        numbers = ordered(response, -1 if taker is None else channels_of(taker), 2)
+        numbers = ordered(response, -1 if taker is None else taker.channel_axis, 2)
         one = read(numbers, layers.sources[node].meta["val"].shape[1:].numel())
         if one is None:
             return None
@@ -84,11 +79,6 @@ def link(task: Task, layers: Layers) -> Linked | None:
     links = iter(found)
     each = tuple(tuple(next(links) for _ in layer.takes) for layer in layers.all)
     return Linked(each, next(links), run.value, run.sizes)
-
-
-def _shape_of(layer: Layer) -> torch.Size:
-    """Return the sizes of a layer's result, without that of the images."""
-    return layer.node.meta["val"].shape[1:]
 
 
 @dataclass
@@ -109,11 +99,11 @@ class _Run:
         def apply(step: Step, args: Sequence[Any], options: dict[str, Any]) -> Any:
             layer = layers.get(step.node)
             if layer is not None:
-                arrived.extend(imaginary_part(taken) for taken in args[: len(layer.takes)])
-                re = program.apply_native(step, real_part(tuple(args)), options)
+                arrived.extend(imaginary_part(args[: len(layer.takes)]))
+                re = program.apply_native(step, real_part(args), options)
                 return Lifted(re, tangent_of[layer], PAIR)
             found = program.apply_rule(step, args, options)
-            if lifted_among(tuple(args)) and isinstance(found, int):
+            if lifted_among(args) and isinstance(found, int):
                 self.sizes[step.node.name] = found
             return found
 
@@ -125,7 +115,7 @@ class _Run:
 
 def tangents(layer: Layer, count: int, images: int, dtype: torch.dtype) -> torch.Tensor:
     """Return so many tangents of a layer's result for so many images, (count, images, *shape)."""
-    channels, shape = channels_of(layer), _shape_of(layer)
+    channels, shape = layer.channel_axis, layer.shape
     sizes = shape if channels == -1 else torch.Size((*shape[1:], shape[0]))
     places = torch.arange(shape.numel())
     found = torch.empty(count, images, len(places), dtype=dtype)

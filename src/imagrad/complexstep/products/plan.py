@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from math import prod
 
 import torch
 
 from imagrad.complexstep.products import pull_kernel
 from imagrad.complexstep.products.geometry import table_of, tiles_of
 from imagrad.complexstep.products.layers import INPUT, SUM, Layer, Layers
-from imagrad.complexstep.products.links import Link, channels_of
+from imagrad.complexstep.products.links import Link
 
 _CODES = {SUM: pull_kernel.SUM, INPUT: pull_kernel.INPUT}
 
@@ -28,6 +27,8 @@ class Use:
     source: int
     slots: int
     """Where a thread has the slots of the user, of a sum; -1 where all of the user's numbers are wanted."""
+    is_first: bool
+    """Whether no user before it, from the top down, has the same source."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,16 +57,13 @@ class Plan:
 
     def table_of(self, links: Sequence[Link], counting: torch.Tensor) -> torch.Tensor:
         """Return the table of the links of some images, (links, fields), int64; `counting` is 0, 1, 2, ..."""
-        first_users = {
-            use.source: min(other.user for other in self.uses if other.source == use.source) for use in self.uses
-        }
         rows: list[list[int]] = []
         for use, link in zip(self.uses, links, strict=True):
             count = link.slopes.shape[1]
             places, apart = (counting, 0) if link.places is None else (link.places, count)
             rows.append([
                 *(use.source, use.slots, count, link.slopes.data_ptr(), count, places.data_ptr(), apart),
-                int(use.user == first_users[use.source]),
+                int(use.is_first),
             ])  # fmt: skip
         return torch.tensor(rows, dtype=torch.int64)
 
@@ -73,7 +71,7 @@ class Plan:
 def plan_of(layers: Layers, used: int, constants: dict[str, torch.Tensor]) -> Plan:
     """Lay out the first `used` layers, from the top down; the seeds go to what the top, or the next layer, takes."""
     found = tuple(reversed(layers.all[:used]))
-    sizes = [_numbers_of(layer) for layer in found]
+    sizes = [layer.shape.numel() for layer in found]
     slots, integers = _one_after_the_other(
         [2 * size + size // _channels(layer) + 2 for size, layer in zip(sizes, found, strict=True)]
     )
@@ -99,7 +97,7 @@ def _one_after_the_other(sizes: Sequence[int]) -> tuple[list[int], int]:
 
 def _sizes_of(layer: Layer) -> list[int]:
     """Return the kind, and the numbers of numbers, channels and positions."""
-    size, channels = _numbers_of(layer), _channels(layer)
+    size, channels = layer.shape.numel(), _channels(layer)
     return [_CODES.get(layer.kind, pull_kernel.PRODUCT), size, channels, size // channels]
 
 
@@ -114,25 +112,26 @@ def _uses_of(layers: Layers, used: int, found: tuple[Layer, ...], slots: list[in
     """List who uses what, in the order of the sources."""
     place = {layer.node: k for k, layer in enumerate(found)}
     above = layers.top if used == len(layers.all) else layers.all[used].takes[0]
-    uses = [Use(-1, 0, place[layers.sources[above]], -1)]
-    for k, layer in enumerate(found):
-        wanted = slots[k] if layer.kind == SUM else -1
-        uses += [Use(k, n, place[layers.sources[node]], wanted) for n, node in enumerate(layer.takes)]
+    wanted = [slots[k] if layer.kind == SUM else -1 for k, layer in enumerate(found)]
+    takers = [
+        (-1, 0, above, -1),
+        *((k, n, x, wanted[k]) for k, layer in enumerate(found) for n, x in enumerate(layer.takes)),
+    ]
+    uses: list[Use] = []
+    for user, which, node, its_slots in takers:
+        source = place[layers.sources[node]]
+        uses.append(Use(user, which, source, its_slots, all(use.source != source for use in uses)))
     return sorted(uses, key=lambda use: use.source)
-
-
-def _numbers_of(layer: Layer) -> int:
-    return prod(layer.node.meta["val"].shape[1:])
 
 
 def _channels(layer: Layer) -> int:
     """Return how many numbers a layer has at each position."""
-    return layer.node.meta["val"].shape[1:][channels_of(layer)]
+    return layer.shape[layer.channel_axis]
 
 
 def _product_fields(layer: Layer, constants: dict[str, torch.Tensor], kept: list[torch.Tensor]) -> list[int]:
     """Return the fields that only a product has; what they are the addresses of is kept."""
-    if layer.kind in _CODES:
+    if not layer.is_product:
         return [0] * 6
     tiles = tiles_of(layer, constants[layer.weight.name], pull_kernel.widths())
     rows = torch.tensor([[tile.first, tile.width, tile.weights.data_ptr()] for tile in tiles], dtype=torch.int64)

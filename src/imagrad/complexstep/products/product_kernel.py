@@ -16,21 +16,20 @@ from typing import Any
 import torch
 
 from imagrad.complexstep.products.assembly import Assembly, Compiled, Registers, is_installed
-from imagrad.complexstep.products.totals import ADDED
+from imagrad.complexstep.products.totals import ADDED, TYPES
 
 _MOST_UNITS = 1024  # whose weights, a tile of features wide, stay in the cache
 _LEAST = 2**26  # multiplications that are worth the compiling, and the loading of the compiler
 _MOST_ALIVE = 0.6  # of B: of more, a product of all rows at once is faster
 _LOOKED_AT = 16  # images
 _AT_ONCE = 4  # images that a thread takes
-_TYPES = (torch.float32, torch.float64)
 _TILES = {32: (5, 5), 16: (3, 4)}
 """By the number of registers: vectors of features, and latents, of a tile that fits into them."""
 
 
 def pays(cotangents: torch.Tensor, weight: torch.Tensor, norm: str) -> bool:
     """Say whether the compiled way is there, and faster, for B (latents, n, hidden) and W (hidden, features)."""
-    fits = norm in ADDED and weight.dtype in _TYPES and len(weight) <= _MOST_UNITS
+    fits = norm in ADDED and weight.dtype in TYPES and len(weight) <= _MOST_UNITS
     if not fits or cotangents.numel() * weight.shape[1] < _LEAST or not is_installed():
         return False
     some = cotangents[:, :: max(1, cotangents.shape[1] // _LOOKED_AT)]
@@ -71,9 +70,8 @@ class AddUp:
 
 def _tile(dtype: torch.dtype) -> tuple[int, int, int]:
     """Return how many vectors of features and how many latents a tile has, and the numbers in a vector."""
-    registers = Registers.of_host()
-    assert registers is not None  # `is_installed`
-    return *_TILES[registers.count], registers.bytes // dtype.itemsize
+    registers = Registers.known()
+    return *_TILES[registers.count], registers.lanes(dtype.itemsize)
 
 
 @cache

@@ -43,32 +43,21 @@ _WIDTHS = (8, 4, 3, 2, 1)
 
 def latents_at_once(dtype: torch.dtype) -> int:
     """Return how many latents are pulled back at once."""
-    return _vectors() * _lanes(dtype)
+    registers = Registers.known()
+    return _SHAPES[registers.count][0] * registers.lanes(dtype.itemsize)
 
 
 def widths() -> tuple[int, ...]:
     """Return the numbers of channels that there are tiles for."""
-    registers = Registers.of_host()
-    assert registers is not None
-    return tuple(width for width in _WIDTHS if width <= _SHAPES[registers.count][1])
-
-
-def _vectors() -> int:
-    registers = Registers.of_host()
-    assert registers is not None
-    return _SHAPES[registers.count][0]
-
-
-def _lanes(dtype: torch.dtype) -> int:
-    registers = Registers.of_host()
-    assert registers is not None
-    return registers.bytes // dtype.itemsize
+    return tuple(width for width in _WIDTHS if width <= _SHAPES[Registers.known().count][1])
 
 
 @cache
 def kernel(norm: str, dtype: torch.dtype) -> Compiled:
     """Write and compile the function for a norm and a type."""
-    return _Writer(Assembly("pull", dtype == torch.float64, _lanes(dtype)), _vectors(), norm).write()
+    registers = Registers.known()
+    a = Assembly("pull", dtype == torch.float64, registers.lanes(dtype.itemsize))
+    return _Writer(a, _SHAPES[registers.count][0], norm).write()
 
 
 @dataclass(frozen=True)
@@ -134,22 +123,20 @@ class _Writer:
 
     def each_layer(self, body: Callable[[_Record], Any]) -> None:
         """Run `body(layer)` from the top down."""
-        size = self.a.number(len(LAYER_FIELDS))
-        table = self.given.pointer("layers", "indices")
-        self.times(
-            self.given.number("layer_count"),
-            lambda k: body(_Record(self.a, self.a.at(table, self.a.code.mul(k, size)), LAYER_FIELDS)),
-        )
+        self.times(self.given.number("layer_count"), lambda k: body(self.layer(k)))
 
     def layer(self, place: Any) -> _Record:
         """Return the layer at a place."""
-        table = self.given.pointer("layers", "indices")
-        return _Record(self.a, self.a.at(table, self.a.code.mul(place, self.a.number(len(LAYER_FIELDS)))), LAYER_FIELDS)
+        return self.record(self.given, "layers", place, LAYER_FIELDS)
 
     def link(self, place: Any) -> _Record:
         """Return the link at a place."""
-        table = self.given.pointer("links", "indices")
-        return _Record(self.a, self.a.at(table, self.a.code.mul(place, self.a.number(len(LINK_FIELDS)))), LINK_FIELDS)
+        return self.record(self.given, "links", place, LINK_FIELDS)
+
+    def record(self, owner: _Record, table: str, place: Any, fields: tuple[str, ...]) -> _Record:
+        """Return a row of a table whose address a field has."""
+        begin = self.a.code.mul(place, self.a.number(len(fields)))
+        return _Record(self.a, self.a.at(owner.pointer(table, "indices"), begin), fields)
 
     def of_image(self, link: _Record, image: Any) -> tuple[Any, Any]:
         """Return where the slopes and the places of a link begin for an image."""
@@ -338,11 +325,10 @@ class _Writer:
     def pull_product(self, layer: _Record, image: Any) -> None:
         """Pull a product back, some channels of what it takes at a time."""
         a, code = self.a, self.a.code
-        table = layer.pointer("tiles", "indices")
         add = self.adder(self.link(layer.number("link")), image)
 
         def of_tile(k: Any) -> None:
-            tile = _Record(a, a.at(table, code.mul(k, a.number(len(TILE_FIELDS)))), TILE_FIELDS)
+            tile = self.record(layer, "tiles", k, TILE_FIELDS)
             for width in widths():
                 with code.if_then(code.icmp_signed("==", tile.number("width"), a.number(width))):
                     self.pull_tile(layer, tile, width, add)

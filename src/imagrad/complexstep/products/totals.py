@@ -16,6 +16,9 @@ ADDED: dict[str, Callable[[Assembly, Any, Any], Any]] = {
 }
 """What a derivative adds to the total of its column, by norm; NaN stays NaN."""
 
+TYPES = (torch.float32, torch.float64)
+"""That kernels compute in."""
+
 JOINED = {"l2": "fadd", "l1": "fadd", "max": "fmaximum"}
 """How totals of several latents become one, as LLVM names it."""
 

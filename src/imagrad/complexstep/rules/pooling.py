@@ -18,7 +18,7 @@ from imagrad.complexstep.rules.table import rule
 aten = torch.ops.aten
 
 
-def _each(setting: Any, count: int) -> list[int]:
+def for_each_axis(setting: Any, count: int) -> list[int]:
     """One number for each axis, however they were given."""
     return (
         list(setting) * (count if len(setting) == 1 else 1) if isinstance(setting, list | tuple) else [setting] * count
@@ -62,8 +62,13 @@ class _Windows:
 
 def _windows(axes: int, kernel: Any, stride: Any = (), padding: Any = 0, dilation: Any = 1, *_: Any) -> _Windows:
     """Read the settings of a max pooling over so many axes."""
-    kernel = _each(kernel, axes)
-    return _Windows(kernel, _each(stride, axes) if stride else kernel, _each(padding, axes), _each(dilation, axes))
+    kernel = for_each_axis(kernel, axes)
+    return _Windows(
+        kernel,
+        for_each_axis(stride, axes) if stride else kernel,
+        for_each_axis(padding, axes),
+        for_each_axis(dilation, axes),
+    )
 
 
 def _picked(
