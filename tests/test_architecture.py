@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    ["errors"],
+    ["errors", "collecting"],
     ["registry"],
     ["complexstep", "runs"],
     ["data", "models", "attribution"],

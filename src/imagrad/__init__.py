@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
+from imagrad.collecting import uncollected
+
 if TYPE_CHECKING:
     from imagrad import complexstep
     from imagrad.attribution.latent_maps import latent_maps, painted_maps
@@ -93,10 +95,11 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("imagrad")
-    if name == "complexstep":
-        return import_module("imagrad.complexstep")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    home = "imagrad.complexstep" if name == "complexstep" else _HOMES.get(name)
+    if home is not None:
+        with uncollected():
+            module = import_module(home)
+        return module if name == "complexstep" else getattr(module, name)
     raise AttributeError(f"module 'imagrad' has no attribute {name!r}")
 
 

@@ -188,7 +188,7 @@ def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Op
     found = {(checked.dtype, checked.device): checked}
     for wanted in ((dtype, device), (torch.float64, device)):
         if wanted not in found:
-            found[wanted] = bind(checked.graph, encoder, *wanted, output=options.output)
+            found[wanted] = bind(checked.graph, encoder, *wanted)
     return _Traced(found[dtype, device], found[torch.float64, device], own)
 
 

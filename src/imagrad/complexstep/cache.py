@@ -58,7 +58,7 @@ def remembered(
     if known is None:
         return None
     limit = max(_SLACK * known.off, _UNITS * torch.finfo(own.dtype).eps)
-    return bind(known.graph, function, own.dtype, own.device, output=output), Expected(own, limit)
+    return bind(known.graph, function, own.dtype, own.device), Expected(own, limit)
 
 
 def program_of(
@@ -75,11 +75,11 @@ def program_of(
     known = shelf.get(key)
     if known is not None:
         limit = max(_SLACK * known.off, _UNITS * torch.finfo(own.dtype).eps)
-        program = bind(known.graph, function, own.dtype, own.device, output=output)
+        program = bind(known.graph, function, own.dtype, own.device)
         if _distance(program, examples, own) <= limit:
             return program
     graph = export(function, examples, batched=batched, output=output)
-    program = bind(graph, function, own.dtype, own.device, output=output)
+    program = bind(graph, function, own.dtype, own.device)
     off = _distance(program, examples, own)
     check_trace(off, own.dtype)
     shelf[key] = _Known(graph, off)

@@ -10,7 +10,7 @@ import torch
 
 from imagrad.complexstep.cache import StaleGraphError, program_of, remembered
 from imagrad.complexstep.engines import Task, checked_finite, column_blocks, push, recording
-from imagrad.complexstep.functions import Function, Output, Traced, layers_in_train_mode, parameters_used
+from imagrad.complexstep.functions import Function, Output, Traced, called, layers_in_train_mode, parameters_used
 from imagrad.complexstep.number import Lifted
 from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_point
 from imagrad.complexstep.program import bind
@@ -144,7 +144,7 @@ def prepare(function: Function, point: torch.Tensor, settings: Settings, output:
     program = program_of(function, (point,), own, batched=False, output=output)
     if settings.differentiable or (dtype, point.device) != (program.dtype, program.device):
         differentiable = settings.differentiable
-        program = bind(program.graph, function, dtype, point.device, output=output, differentiable=differentiable)
+        program = bind(program.graph, function, dtype, point.device, differentiable=differentiable)
     task = Task(program, point.to(dtype) if settings.differentiable else point.detach().to(dtype), (), settings)
     if settings.kinks == "raise":
         refuse_ties(program.ties(task.point.detach())[1])
@@ -231,7 +231,7 @@ def plain_value(function: Function, inputs: Sequence[torch.Tensor], output: Outp
         raise EncoderError(f"what is differentiated must be a network or a function; got {function!r}.")
     try:
         with torch.no_grad():
-            value = Traced(function, output)(first.detach(), *held)
+            value = called(function, (first.detach(), *held), output)
     except ImagradError:
         raise
     except Exception as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -30,19 +30,29 @@ class Traced(nn.Module):
         super().__init__()
         self._call = function if not isinstance(function, nn.Module) else None
         self._output = output
-        for k, module in enumerate(modules_of(function)):
-            self.add_module(f"module_{k}", module)
+        for name, module in named_modules_of(function).items():
+            self.add_module(name, module)
         self.train(any(module.training for module in self.children()))
 
     def forward(self, point: torch.Tensor, *held: torch.Tensor) -> torch.Tensor:
         """Call the function on a copy, so that one that works in place may."""
-        function: Any = self._call if self._call is not None else self.module_0
-        return pick(function(point.clone(), *held), self._output)
+        return called(self._call if self._call is not None else self.module_0, (point, *held), self._output)
 
     def train(self, mode: bool = True) -> Traced:
         """Set the flag of the wrapper alone: the user's network keeps its mode."""
         self.training = mode
         return self
+
+
+def called(function: Any, inputs: Sequence[torch.Tensor], output: Output) -> torch.Tensor:
+    """Call a function on a copy of its first input, so that one that works in place may; return what `output` names."""
+    point, *held = inputs
+    return pick(function(point.clone(), *held), output)
+
+
+def named_modules_of(function: Any) -> dict[str, nn.Module]:
+    """Return the modules that a function uses, under the names that graphs of it know them by."""
+    return {f"module_{k}": module for k, module in enumerate(modules_of(function))}
 
 
 def modules_of(function: Any) -> list[nn.Module]:

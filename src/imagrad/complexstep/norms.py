@@ -36,7 +36,7 @@ def norms_of_columns(
         return norm.finish(torch.cat([norm.along(block, -1) for block in blocks]).T)  # of (k, n)
     images = len(task.point) if task.batched else 1
     if len(selection.indices) * images * len(features) <= _FEW:
-        rows = torch.stack(list(_rows(task, features, selection)))
+        rows = torch.cat(list(_weighed(task, features, selection)))
         return norm.finish(checked_finite(norm.along(rows, 0)))
     if opening is not None:
         return norms_of_product(opening, features, selection, norm)
@@ -49,8 +49,14 @@ def norms_of_columns(
 
 def _rows(task: Task, features: torch.Tensor, selection: Selection) -> Iterator[torch.Tensor]:
     """Yield the weighted rows of the Jacobian one by one: (n, features)."""
+    for block in _weighed(task, features, selection):
+        yield from block.unbind()
+
+
+def _weighed(task: Task, features: torch.Tensor, selection: Selection) -> Iterator[torch.Tensor]:
+    """Yield the weighted rows of the Jacobian, some at a time: (k, n, features)."""
     for outputs, rows in row_blocks(task, selection.indices):
-        yield from selection.weigh(of_features(flat_codes(rows), features), outputs).unbind()
+        yield selection.weigh(of_features(flat_codes(rows), features), outputs)
 
 
 def _added_up(rows: Iterator[torch.Tensor], total: torch.Tensor, norm: Norm) -> torch.Tensor:

@@ -84,7 +84,7 @@ class _Subject:
     def program(self, dtype: torch.dtype) -> Program:
         """Return its program in a type."""
         assert self.graph is not None
-        return bind(self.graph, self.function, dtype, self.images.device, output=self.output)
+        return bind(self.graph, self.function, dtype, self.images.device)
 
     def points(self, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
         """Return the images and what is held, in a type."""

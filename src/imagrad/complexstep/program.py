@@ -6,19 +6,19 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, cast
 
 import torch
 from torch import fx, nn
 
-from imagrad.complexstep.functions import Function, Output, Traced
+from imagrad.complexstep.functions import Function, named_modules_of
 from imagrad.complexstep.number import Lifted, Poison, lifted_among
 from imagrad.complexstep.rules import RULES
 from imagrad.complexstep.tracing import Graph, Place, Step
 from imagrad.errors import UnsupportedOperationError
 
 _RESHAPING = ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")  # if memory allows it
-_CONVOLUTIONS = ("aten.convolution.default", "aten.conv2d.default")
 
 Watch = Callable[[fx.Node, torch.Tensor], None]
 """Called with each operation that has kinks, and how far each of its elements is from one."""
@@ -147,53 +147,45 @@ def resolved(argument: Any, values: list[Any]) -> Any:
 
 def bind(
     graph: Graph, function: Function, dtype: torch.dtype, device: torch.device | str, *,
-    output: Output = None, differentiable: bool = False,
+    differentiable: bool = False,
 ) -> Program:  # fmt: skip
     """Give a graph the present values of the function's weights, in a type and on a device.
 
     `differentiable` keeps their connection to the parameters, so that gradients reach them.
     """
-    root = Traced(function, output)
-    values = {**{name: _weight(root, path) for name, path in graph.weights.items()}, **graph.constants}
+    modules = named_modules_of(function)
+    values = {**{name: _weight(modules, path) for name, path in graph.weights.items()}, **graph.constants}
     if not differentiable:
         values = {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
     moved = {name: in_type(x.to(device) if isinstance(x, torch.Tensor) else x, dtype) for name, x in values.items()}
     if dtype == torch.float32 and torch.device(device).type == "cpu":  # torch's fast kernels: all between them then is
-        moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in _kernels_of(graph, moved)})
+        kernels = [name for name in graph.kernels if name in moved and moved[name].ndim == 4]
+        moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in kernels})
     program = Program(graph, moved, dtype, torch.device(device))
     return replace(program, constants=_folded(program))
-
-
-def _kernels_of(graph: Graph, values: dict[str, Any]) -> list[str]:
-    """Name the kernels of two-dimensional convolutions, which are faster with the channels last."""
-    names = {cast("fx.Node", node.args[1]).name for node in graph.nodes if str(node.target) in _CONVOLUTIONS}
-    return [name for name in names if name in values and values[name].ndim == 4]
 
 
 def _folded(program: Program) -> dict[str, Any]:
     """Compute once what depends on constants alone."""
     known = dict(program.constants)
-    nodes = program.graph.nodes
-    values: list[Any] = [known.get(node.name) for node in nodes]
-    for k, step in enumerate(program.graph.steps):
-        ready = all(source.name in known for source in step.node.all_input_nodes)
-        if step.node.op != "call_function" or not ready or isinstance(step.node.meta.get("val"), torch.SymInt):
-            continue
+    values: list[Any] = [known.get(node.name) for node in program.graph.nodes]
+    for k in program.graph.constant:
+        step = program.graph.steps[k]
         options = {name: resolved(option, values) for name, option in step.options.items()}
         arguments = [resolved(argument, values) for argument in step.arguments]
         known[step.node.name] = values[k] = program.apply_native(step, arguments, program.placed(options))
     return known
 
 
-def _weight(root: nn.Module, path: str) -> Any:
-    value: Any = root
-    for name in path.split("."):
-        value = getattr(value, name)
-    return value
+def _weight(modules: dict[str, nn.Module], path: str) -> Any:
+    first, *others = path.split(".")
+    return reduce(getattr, others, modules[first])
 
 
 def in_type(value: Any, dtype: torch.dtype) -> Any:
     """Convert floating-point tensors, also in tuples; anything else stays what it is."""
     if isinstance(value, tuple | list):
         return tuple(in_type(inner, dtype) for inner in value)
-    return value.to(dtype) if isinstance(value, torch.Tensor) and value.is_floating_point() else value
+    if not isinstance(value, torch.Tensor) or value.dtype == dtype or not value.is_floating_point():
+        return value
+    return value.to(dtype)

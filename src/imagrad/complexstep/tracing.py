@@ -21,6 +21,7 @@ from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from imagrad.collecting import uncollected
 from imagrad.complexstep import refusals
 from imagrad.complexstep.functions import Function, Output, Traced
 from imagrad.complexstep.number import flat
@@ -29,6 +30,7 @@ from imagrad.errors import EncoderError, ExportError, ImagradError
 
 _TYPE_ASSERTION = "aten._assert_tensor_metadata.default"  # of the types traced with; all is computed in one type here
 _ONE_AT_A_TIME = RLock()  # torch.export, and what is switched off meanwhile, belong to the whole process
+_CONVOLUTIONS = ("aten.convolution.default", "aten.conv2d.default")
 _ROUNDS = 3  # a decomposition may itself need one
 
 
@@ -117,6 +119,23 @@ class Graph:
         return Step(node, str(node.target), arguments, options, ending, has_rule)
 
     @cached_property
+    def constant(self) -> tuple[int, ...]:
+        """The places of what depends on weights and constants alone."""
+        known, found = {*self.weights, *self.constants}, list[int]()
+        for k, node in enumerate(self.nodes):
+            ready = node.op == "call_function" and all(source.name in known for source in node.all_input_nodes)
+            if ready and not isinstance(node.meta.get("val"), torch.SymInt):
+                known.add(node.name)
+                found.append(k)
+        return tuple(found)
+
+    @cached_property
+    def kernels(self) -> tuple[str, ...]:
+        """The names of what two-dimensional convolutions, or others, multiply with."""
+        found = {cast("fx.Node", node.args[1]).name for node in self.nodes if str(node.target) in _CONVOLUTIONS}
+        return tuple(sorted(found))
+
+    @cached_property
     def sizes(self) -> tuple[int, ...]:
         """The number of elements of each tensor that the input reaches, of a batch of one where it takes any."""
         values = flat([node.meta.get("val") for node in self.reached])
@@ -199,7 +218,7 @@ def _export(function: Function, examples: list[torch.Tensor], output: Output, *,
     held = (tuple(first for _ in examples[1:]),) if len(examples) > 1 else ()
     shapes = (first, *held) if dynamic else None
     try:
-        with _ONE_AT_A_TIME, quiet(), _plain_attention(), torch.no_grad():
+        with _ONE_AT_A_TIME, uncollected(), quiet(), _plain_attention(), torch.no_grad():
             exported = torch.export.export(Traced(function, output), tuple(examples), dynamic_shapes=shapes)
             exported = _decomposed(exported)
     except ImagradError:
