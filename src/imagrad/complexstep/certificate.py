@@ -9,14 +9,13 @@ from math import inf, isfinite
 from typing import Any
 
 import torch
-from torch import fx
 from torch._ops import OpOverload
 
 from imagrad.complexstep.cache import distance
 from imagrad.complexstep.engines import Task, push, value_and_pull
+from imagrad.complexstep.nearest_kink import nearest_kink
 from imagrad.complexstep.number import COMPLEX, Lifted
-from imagrad.complexstep.points import ONE_SIDED
-from imagrad.complexstep.program import Program
+from imagrad.complexstep.points import ONE_SIDED, normal
 from imagrad.complexstep.rules import RULES
 from imagrad.errors import DerivativeError
 
@@ -30,9 +29,6 @@ _DIFFERENCE_LIMIT = 1e-4  # what differences from outside can see
 _BESIDE = 1e-3  # away from a tie, where the sides differ
 _REACH = 64  # units of rounding around an image in which a kink may lie that rounding decides about
 _NEIGHBOURS = 8
-_PROBES = 4
-_CANDIDATES = 3
-_MANY = 2**20  # places with a kink, of which half the probes tell enough
 
 
 @dataclass(frozen=True)
@@ -253,16 +249,11 @@ def _off(
     low, high = here, here
     reach = _REACH * limit / UNITS * (float(images.abs().amax()) or 1.0)
     for _ in range(_NEIGHBOURS):
-        beside = truth(images + reach * _normal(images, generator))
+        beside = truth(images + reach * normal(images, generator))
         low, high = torch.minimum(low, beside), torch.maximum(high, beside)
     room = high - low  # several kinks: the sides combine in more ways than were met
     between = torch.maximum(low - room - found, found - high - room).clamp_min(0) / size
     return torch.minimum(off, between).nan_to_num(inf)
-
-
-def _normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Draw as many standard normal numbers, whatever the device."""
-    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
 
 
 def _check_directions(exact: Task, engine: Task, generator: torch.Generator) -> Check:
@@ -270,7 +261,7 @@ def _check_directions(exact: Task, engine: Task, generator: torch.Generator) -> 
 
     Complex arithmetic is itself compared with that of pairs.
     """
-    along = _normal(exact.point, generator)
+    along = normal(exact.point, generator)
     limit = UNITS * torch.finfo(engine.point.dtype).eps
 
     def truth(point: torch.Tensor) -> torch.Tensor:
@@ -284,7 +275,7 @@ def _check_directions(exact: Task, engine: Task, generator: torch.Generator) -> 
         found = push(engine, along[None].to(engine.point))[0]
         return _check(name, _off(found, truth, exact.point, None, limit, generator), limit)
     value, pull = value_and_pull(engine)
-    back = _normal(value, generator).to(along)
+    back = normal(value, generator).to(along)
     pulled = pull(back[None].to(engine.point))[0].to(along) * along
     scale = pulled.flatten(1).abs().sum(1)
     off = _off(
@@ -324,7 +315,7 @@ def _moved_inwards(point: torch.Tensor, generator: torch.Generator) -> torch.Ten
 
 def _off_from_differences(exact: Task, step: float, generator: torch.Generator) -> torch.Tensor | None:
     """How far derivatives along a direction are from central differences; None where rounding would hide all."""
-    along = _normal(exact.point, generator)
+    along = normal(exact.point, generator)
     reach = step * (float(exact.point.abs().amax()) or 1.0)
     with torch.no_grad():
         high, low = (exact.program.run_real(exact.point + sign * reach * along, *exact.held) for sign in (1, -1))
@@ -334,45 +325,3 @@ def _off_from_differences(exact: Task, step: float, generator: torch.Generator) 
     if step != _DIFFERENCE_STEPS[0] and size < seen:
         return None
     return (((high - low) / (2 * reach) - truth).abs() / max(size, seen, 1e-300)).nan_to_num(inf)
-
-
-def nearest_kink(
-    program: Program, point: torch.Tensor, held: tuple[torch.Tensor, ...], generator: torch.Generator
-) -> float | None:
-    """Return about how far the nearest kink is that the points do not stand on; None when there is none.
-
-    For each place where an operation has one: the distance to it over the length of its gradient, which some random
-    directions estimate for all places, and autograd gives for those that then seem nearest.
-    """
-    with torch.no_grad():
-        here = _gaps(program, point, held)
-        slopes = torch.zeros_like(here)
-        reach = 1e-7 * (float(point.abs().amax()) or 1.0)
-        probes = _PROBES if len(here) < _MANY else _PROBES // 2
-        for _ in range(probes):
-            moved = _gaps(program, point + reach * _normal(point, generator), held)
-            slopes.addcmul_(moved.sub_(here), moved, value=1 / (probes * reach**2))
-    usable = (here > 0) & here.isfinite() & slopes.isfinite() & (slopes > 0)
-    if not usable.any():
-        return None
-    estimates = (here / slopes.sqrt()).where(usable, torch.inf)
-    found, places = estimates.topk(min(_CANDIDATES, int(usable.sum())), largest=False)
-    with torch.enable_grad():
-        moving = point.clone().requires_grad_(True)
-        gaps = _gaps(program, moving, held)[places]
-        if gaps.requires_grad:
-            lengths = [torch.autograd.grad(gap, moving, retain_graph=True)[0].norm() for gap in gaps]
-            exact = gaps.detach() / torch.stack(lengths)
-            found = exact.where(exact.isfinite() & (exact > 0), found)
-    return float(found.min())
-
-
-def _gaps(program: Program, point: torch.Tensor, held: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """How far each element of each operation that has kinks is from one."""
-    found: list[torch.Tensor] = [point.new_empty(0)]
-
-    def watch(_: fx.Node, gap: torch.Tensor) -> None:
-        found.append(gap.to(torch.float64).flatten())
-
-    program.run_real(point, *held, watch=watch)
-    return torch.cat(found)

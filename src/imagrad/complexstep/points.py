@@ -149,6 +149,11 @@ def all_finite(values: torch.Tensor) -> bool:
     return bool(torch.isfinite(values.detach().sum())) or bool(torch.isfinite(values).all())
 
 
+def normal(like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    """Draw standard normal numbers in the shape and type of a tensor, the same ones whatever the device."""
+    return torch.randn(like.shape, generator=generator, dtype=torch.float64).to(like)
+
+
 def check_budget(memory_budget: int) -> None:
     """Raise `InputError` unless the budget is a positive number of bytes."""
     if memory_budget < 1:
