@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -30,10 +30,11 @@ from imagrad.errors import EncoderError, InputError
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
-_TRACED = 16  # images
+_TRACED = 4  # images
 _MOST_IMAGES = 1024  # in a block, if it is for us to say
-_EXACT_BUDGET = 2**24  # bytes, of what is computed anew: little of it is
+_EXACT_BUDGET = 2**22  # bytes, of what is computed anew: little of it is
 _MOST_NUMBERS = 2**20  # of the largest tensor of a block
+_TOGETHER = 2**18  # ... of the images that are encoded together: these stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
         at_once = options.size_of_blocks(len(part), largest) if traced.program.batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
             own = known if known is not None and len(known) == len(batch) == len(part) else None
-            own = plain_codes(encoder, batch, tuple(held), options.output) if own is None else own
+            own = _own_codes(encoder, traced.program, batch, held, options) if own is None else own
             yield _block(batch, tuple(held), own, traced, options)
             if options.progress is not None:
                 options.progress(len(batch))
@@ -150,7 +151,7 @@ def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, 
     opening = taken_apart(task)
     whole = task if opening is None else opening.rest()  # its product is not computed twice
     with torch.no_grad():
-        codes, ties = whole.program.ties(whole.point, *task.held)
+        codes, ties = _codes_and_ties(whole)
         check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
         check_independence(exact, points, task.held)
     if options.settings.kinks == "raise":
@@ -158,6 +159,26 @@ def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, 
     selection = select(options.latents, own[0].numel(), points.device)
     features = select_features(options.features, batch.shape[1:]).to(points.device)
     return Block(batch, held, own.flatten(1), task, opening, exact, ties, selection, features)
+
+
+def _own_codes(
+    encoder: Function, program: Program, batch: torch.Tensor, held: Sequence[torch.Tensor], options: Options
+) -> torch.Tensor:
+    """Run the encoder itself, on as many images together as it is asked to take, or on fewer."""
+    parts = _parts(program, batch, *held) if options.batch_size == "auto" else [(batch, *held)]
+    return torch.cat([plain_codes(encoder, part, tuple(others), options.output) for part, *others in parts])
+
+
+def _codes_and_ties(task: Task) -> tuple[torch.Tensor, Counter[str]]:
+    """Return the codes and the kinks hit exactly."""
+    codes, ties = zip(*(task.program.ties(*part) for part in _parts(task.program, task.point, *task.held)), strict=True)
+    return torch.cat(codes), sum(ties, Counter[str]())
+
+
+def _parts(program: Program, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Cut a block into parts that are encoded together, if the program takes any number of images."""
+    at_once = len(tensors[0]) if program.batch is not None else max(1, _TOGETHER // max(program.graph.sizes))
+    yield from zip(*(tensor.split(at_once) for tensor in tensors), strict=True)
 
 
 def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:

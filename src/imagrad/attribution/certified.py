@@ -20,7 +20,7 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 CERTIFY = ("sample", "full", "none")
 
 _FEWEST, _MOST = 8, 64
-_FEWEST_LARGE = 4  # of a network so large that each takes a pass of its own
+_FEWEST_LARGE, _LARGE = 4, 2**15  # of a network whose largest tensor has more numbers
 _SHARE = 400  # one entry for so many passes that the maps cost
 _EACH = 16  # entries of every image, when all are asked for
 _LOOKED_AT = 2  # images at which the engine is compared along random directions
@@ -70,7 +70,7 @@ def _sampled(
 ) -> _Sample:
     """Pick entries: every other one where its map is largest, the rest at random among the pixels asked for."""
     passes = len(maps) * min(len(block.features), 2 * len(block.selection.indices))
-    fewest = _FEWEST if block.exact_at_once >= _FEWEST else _FEWEST_LARGE
+    fewest = _FEWEST if max(block.exact.graph.sizes) <= _LARGE else _FEWEST_LARGE
     count = max(fewest, min(_MOST, passes // _SHARE))
     which = torch.arange(len(maps)).repeat_interleave(_EACH) if full else (
         torch.randint(len(maps), (count,), generator=generator)

@@ -122,9 +122,10 @@ class _Found:
     def result(self, norm: str) -> SaliencyResult:
         """Put it together, as yet without a certificate."""
         settings = self.last.task.settings
+        maps, codes, images = (_joined(parts) for parts in (self.maps, self.codes, self.images))
         return SaliencyResult(
-            torch.cat(self.maps), torch.cat(self.codes), torch.cat(self.images), self.last.engine, norm,
-            settings.step if settings.engine == "complex" else 0.0, settings.kinks, dict(self.ties), None,
+            maps, codes, images, self.last.engine, norm, settings.step if settings.engine == "complex" else 0.0,
+            settings.kinks, dict(self.ties), None,
         )  # fmt: skip
 
     def certificate(self, result: SaliencyResult, options: Options, seed: int, *, full: bool) -> Certificate:
@@ -132,6 +133,13 @@ class _Found:
         return certificate_of(
             self.last, result.maps, result.images, options, result.norm, seed, full=full, ties=self.ties
         )
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Put parts together, and keep none of them."""
+    joined = torch.cat(parts)
+    parts.clear()
+    return joined
 
 
 def certify(

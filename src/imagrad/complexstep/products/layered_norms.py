@@ -7,13 +7,13 @@ import torch
 from imagrad.complexstep.engines import checked_finite
 from imagrad.complexstep.products import pull_kernel
 from imagrad.complexstep.products.layered_task import LayeredTask, Seeds, last_rows, seeds_of
-from imagrad.complexstep.products.links import Link, Linked, link
+from imagrad.complexstep.products.links import Link, Linked, begun, link
 from imagrad.complexstep.products.plan import Plan, plan_of
 from imagrad.complexstep.products.totals import COMBINED
 from imagrad.complexstep.reductions import Norm
 from imagrad.complexstep.selection import Selection
 
-_NUMBERS = 2**18  # of the largest tensor of the images that are looked at together
+_NUMBERS = 2**17  # of the largest tensor of the images that are looked at together
 
 
 def norms_of_layers(
@@ -25,11 +25,13 @@ def norms_of_layers(
     """
     task, plans = layered.task, dict[int, Plan]()
     at_once = max(1, _NUMBERS // max(task.program.graph.sizes)) if task.program.batch is None else len(task.point)
-    last = last_rows(layered, selection)
+    last, tangents = last_rows(layered, selection), list[torch.Tensor]()
     found: list[torch.Tensor] = []
     for begin in range(0, len(task.point), at_once):
         part = task.at(slice(begin, begin + at_once))
-        linked = link(part, layered.layers)
+        if not tangents or tangents[0].shape[1] != len(part.point):
+            tangents = begun(layered.layers, len(part.point), part.point.dtype)
+        linked = link(part, layered.layers, tangents)
         if linked is None:
             return None
         totals: list[torch.Tensor] = []

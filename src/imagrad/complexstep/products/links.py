@@ -61,13 +61,18 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
     return moved.reshape(*numbers.shape[:leading], -1)
 
 
-def link(task: Task, layers: Layers) -> Linked | None:
-    """Run the network at the points of a task; None where a number is mixed of several."""
+def begun(layers: Layers, images: int, dtype: torch.dtype) -> list[torch.Tensor]:
+    """Return the tangents of all layers' results for so many images, whichever these are."""
     most = max(layer.shape.numel() for layer in layers.all)
-    count, images, dtype = _HIGH if most <= _BASE else _HIGH + 1, len(task.point), task.point.dtype
+    count = _HIGH if most <= _BASE else _HIGH + 1
+    return [tangents(layer, count, images, dtype) for layer in layers.all]
+
+
+def link(task: Task, layers: Layers, begun: list[torch.Tensor]) -> Linked | None:
+    """Run the network at the points of a task; None where a number is mixed of several."""
     run = _Run(task, layers)
     with recording(task), without_hints():
-        arrived = torch.vmap(run.arrivals)([tangents(layer, count, images, dtype) for layer in layers.all])
+        arrived = torch.vmap(run.arrivals)(begun)
     takers = [(layer, node) for layer in layers.all for node in layer.takes]
     found: list[Link] = []
     for response, (taker, node) in zip(arrived, [*takers, (None, layers.top)], strict=True):

@@ -21,6 +21,8 @@ Windows = tuple[Any, ...]
 
 def picked(values: torch.Tensor, places: torch.Tensor, windows: Windows) -> torch.Tensor:
     """Return values (..., c, h, w) at places (..., c, rows, columns), indices into each flattened channel."""
+    if not torch.is_grad_enabled():  # nothing will be transposed
+        return gathered(values, places, 2)
     found: Any = _Pick.apply(values, places, windows)
     return found
 
