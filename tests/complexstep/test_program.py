@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from imagrad.complexstep import jacobian
+from imagrad.complexstep.number import PAIR, Lifted
 from imagrad.complexstep.program import bind
 from imagrad.complexstep.tracing import export
 from imagrad.errors import EncoderError, ExportError, UnsupportedOperationError
@@ -45,6 +46,50 @@ def test_a_network_made_for_one_batch_size_says_so():
 def test_a_size_hidden_in_the_middle_is_noticed():
     program = export(lambda x: x.reshape(2, 24).reshape(x.shape[0], -1), (X,), batched=True)
     assert program.batch == 4
+
+
+@pytest.mark.parametrize("most", [10, 10**6])
+def test_many_weights_are_converted_when_they_are_used(monkeypatch, most):
+    """In programs for checks: to the same numbers, and no second copy of them is held."""
+    monkeypatch.setattr("imagrad.complexstep.program._MANY", most)
+    net, point = encoder(), X.double()
+    graph = export(net, (X,), batched=True)
+    late, early = (bind(graph, net, torch.float64, "cpu", is_for_checks=x) for x in (True, False))
+    held = {x.data_ptr() for x in late.constants.values()}
+    assert (held == {x.data_ptr() for x in net.parameters()}) == (most == 10)
+    assert torch.equal(late.run_real(point), early.run_real(point))
+    assert torch.equal(late.run_real(point), encoder().double()(point))
+    moved = Lifted(point, torch.rand_like(point), PAIR)
+    assert torch.equal(late.run(moved).im, early.run(moved).im)
+
+
+def test_a_constant_of_many_weights_is_computed_in_the_type_asked_for(monkeypatch):
+    """Not in the type of the weights, and converted afterwards."""
+    monkeypatch.setattr("imagrad.complexstep.program._MANY", 1)
+    weight = nn.Parameter(torch.full((2,), 0.1))
+    net = nn.Module()
+    net.weight, net.forward = weight, lambda x: x * (weight * weight)
+    program = bind(export(net, (X[:, 0, :2],), batched=True), net, torch.float64, "cpu", is_for_checks=True)
+    expected = weight.detach().double() ** 2
+    assert torch.equal(program.run_real(torch.ones(1, 2, dtype=torch.float64))[0], expected)
+
+
+def test_each_weight_comes_right_before_what_uses_it_first():
+    class Spare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net, self.unused = encoder(), nn.Linear(3, 3)
+
+        def forward(self, images):
+            return self.net(images)
+
+    graph = export(Spare(), (X,), batched=True)
+    weights = [node for node in graph.nodes if node.op == "placeholder" and node.name not in graph.inputs]
+    assert len(weights) == 4
+    places = {node: k for k, node in enumerate(graph.nodes)}
+    for node in weights:
+        between = graph.nodes[places[node] + 1 : min(places[user] for user in node.users)]
+        assert all(other in weights for other in between)
 
 
 class Wrapped(nn.Module):

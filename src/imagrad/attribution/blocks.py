@@ -25,7 +25,7 @@ from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.program import Program, bind
 from imagrad.complexstep.selection import Latents, Selection, select, select_features
-from imagrad.errors import EncoderError, InputError
+from imagrad.errors import ImagradError, InputError
 
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
@@ -192,7 +192,7 @@ def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options)
     A few images are enough, but for a network, or a trace, that takes one number of images alone.
     """
     if len(batch) > _TRACED:
-        with suppress(EncoderError):  # the whole batch tells what is wrong
+        with suppress(ImagradError):  # the whole batch tells what is wrong
             found = _traced_with(encoder, batch[:_TRACED], tuple(x[:_TRACED] for x in held), options)
             if found.program.batch is None:
                 return found
@@ -206,11 +206,12 @@ def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Op
     dtype = asked if options.settings.dtype is not None else torch.promote_types(asked, own.dtype)
     device = torch.device(options.device or batch.device)
     checked = program_of(encoder, (batch, *held), own, batched=True, output=options.output)
-    found = {(checked.dtype, checked.device): checked}
-    for wanted in ((dtype, device), (torch.float64, device)):
-        if wanted not in found:
-            found[wanted] = bind(checked.graph, encoder, *wanted)
-    return _Traced(found[dtype, device], found[torch.float64, device], own)
+    is_as_it_is = (checked.dtype, checked.device) == (dtype, device)
+    program = checked if is_as_it_is else bind(checked.graph, encoder, dtype, device)
+    exact = (
+        program if dtype == torch.float64 else bind(checked.graph, encoder, torch.float64, device, is_for_checks=True)
+    )
+    return _Traced(program, exact, own)
 
 
 def _moved(held: Held, points: torch.Tensor) -> Held:

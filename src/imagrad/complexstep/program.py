@@ -20,6 +20,8 @@ from imagrad.errors import UnsupportedOperationError
 
 _RESHAPING = ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")  # if memory allows it
 
+_MANY = 2**20  # weights, of which one does not want another copy
+
 Watch = Callable[[fx.Node, torch.Tensor], None]
 """Called with each operation that has kinks, and how far each of its elements is from one."""
 
@@ -30,7 +32,10 @@ class Program:
 
     graph: Graph
     constants: dict[str, Any]
-    """What placeholders other than the inputs, and operations on constants alone, have for values."""
+    """What placeholders other than the inputs, and operations on constants alone, have for values.
+
+    Floating-point ones are converted when they are used, if they are of another type.
+    """
     dtype: torch.dtype
     device: torch.device
 
@@ -80,7 +85,7 @@ class Program:
         values: list[Any] = [None] * len(self.graph.steps)
         for k, step in enumerate(self.graph.steps):
             if step.node.name in given:
-                values[k] = given[step.node.name]
+                values[k] = in_type(given[step.node.name], self.dtype)
             elif step.node.op == "output":
                 found = resolved(step.arguments[0], values)
                 return found[0] if isinstance(found, list | tuple) else found
@@ -147,22 +152,32 @@ def resolved(argument: Any, values: list[Any]) -> Any:
 
 def bind(
     graph: Graph, function: Function, dtype: torch.dtype, device: torch.device | str, *,
-    differentiable: bool = False,
+    differentiable: bool = False, is_for_checks: bool = False,
 ) -> Program:  # fmt: skip
     """Give a graph the present values of the function's weights, in a type and on a device.
 
-    `differentiable` keeps their connection to the parameters, so that gradients reach them.
+    `differentiable` keeps their connection to the parameters, so that gradients reach them. A program that is run but
+    a few times, `is_for_checks`, does not hold many weights in another type: each is converted when it is used.
     """
     modules = named_modules_of(function)
     values = {**{name: _weight(modules, path) for name, path in graph.weights.items()}, **graph.constants}
     if not differentiable:
         values = {name: value.detach() if isinstance(value, torch.Tensor) else value for name, value in values.items()}
-    moved = {name: in_type(x.to(device) if isinstance(x, torch.Tensor) else x, dtype) for name, x in values.items()}
-    if dtype == torch.float32 and torch.device(device).type == "cpu":  # torch's fast kernels: all between them then is
-        kernels = [name for name in graph.kernels if name in moved and moved[name].ndim == 4]
-        moved.update({name: moved[name].to(memory_format=torch.channels_last) for name in kernels})
+    moved = {name: x.to(device) if isinstance(x, torch.Tensor) else x for name, x in values.items()}
+    is_large = sum(x.numel() for x in moved.values() if isinstance(x, torch.Tensor)) > _MANY
+    if is_large and is_for_checks:
+        return Program(graph, moved, dtype, torch.device(device))
+    moved = {name: in_type(x, dtype) for name, x in moved.items()}
+    if dtype == torch.float32 and torch.device(device).type == "cpu" and not is_large:
+        moved |= _channels_last(graph, moved)
     program = Program(graph, moved, dtype, torch.device(device))
     return replace(program, constants=_folded(program))
+
+
+def _channels_last(graph: Graph, values: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """Return the kernels with the channels last: all between them then is, which is faster."""
+    kernels = [name for name in graph.kernels if name in values and values[name].ndim == 4]
+    return {name: values[name].to(memory_format=torch.channels_last) for name in kernels}
 
 
 def _folded(program: Program) -> dict[str, Any]:

@@ -226,8 +226,8 @@ def _export(function: Function, examples: list[torch.Tensor], output: Output, *,
     except Exception as error:  # export raises what the traced code and its own passes raise
         raise ExportError(refusals.why_not_traceable(error, function)) from error
     _check_signature(exported)
-    nodes = tuple(node for node in exported.graph.nodes if str(node.target) != _TYPE_ASSERTION)
     inputs = cast("tuple[str, ...]", exported.graph_signature.user_inputs)
+    nodes = _weights_late(tuple(node for node in exported.graph.nodes if str(node.target) != _TYPE_ASSERTION), inputs)
     batch = None if dynamic and _takes_any_number(nodes, inputs[0]) else (*examples[0].shape, 1)[0]
     graph = Graph(nodes, tuple(inputs), *_weights(exported), batch)
     refusals.refuse_random(graph.nodes)
@@ -272,6 +272,16 @@ def _rewrites(composite: int) -> dict[Any, Callable[..., Any]]:
     Good for as many composite operations as there are: a library may add its own later.
     """
     return dict(torch.export.default_decompositions().items())
+
+
+def _weights_late(nodes: tuple[fx.Node, ...], inputs: Sequence[str]) -> tuple[fx.Node, ...]:
+    """Move each weight to before the operation that is the first to use it; leave out what none uses."""
+    waiting = {node for node in nodes if node.op == "placeholder" and node.name not in inputs}
+    found: dict[fx.Node, None] = {}
+    for node in nodes:
+        if node not in waiting:
+            found.update(dict.fromkeys((*(source for source in node.all_input_nodes if source in waiting), node)))
+    return tuple(found)
 
 
 def _takes_any_number(nodes: tuple[fx.Node, ...], name: str) -> bool:

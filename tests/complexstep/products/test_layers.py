@@ -67,7 +67,8 @@ def test_none_without_a_convolution_to_take_out(net):
 def test_links_are_slopes_and_places():
     """Of max pooling over a ReLU: the pixel that torch's own pooling picks, where it is above zero."""
     task, net = task_of(pooled)
-    found = link(task, layers_of(task.program.graph))
+    layers = layers_of(task.program.graph)
+    found = link(task, layers, links.begun(layers, len(task.point), task.point.dtype))
     with torch.no_grad():
         given = net[0](images())
         values, picked = F.max_pool2d(given.relu(), 2, return_indices=True)

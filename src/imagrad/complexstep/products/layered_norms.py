@@ -34,6 +34,8 @@ def norms_of_layers(
         linked = link(part, layered.layers, tangents)
         if linked is None:
             return None
+        if begin + at_once >= len(task.point):  # they were the last
+            tangents.clear()
         totals: list[torch.Tensor] = []
         for seeds in seeds_of(layered, part, linked, selection, last):
             if seeds.used not in plans:
