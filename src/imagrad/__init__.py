@@ -5,7 +5,9 @@ Names are imported when they are first used, so that `import imagrad` is quick a
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from importlib import import_module, metadata
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from imagrad.collecting import uncollected
@@ -97,7 +99,7 @@ def __getattr__(name: str) -> Any:
         return metadata.version("imagrad")
     home = "imagrad.complexstep" if name == "complexstep" else _HOMES.get(name)
     if home is not None:
-        with uncollected():
+        with uncollected() if home not in modules else nullcontext():
             module = import_module(home)
         return module if name == "complexstep" else getattr(module, name)
     raise AttributeError(f"module 'imagrad' has no attribute {name!r}")

@@ -6,6 +6,7 @@ from torch import nn
 
 import imagrad
 from imagrad.attribution import blocks
+from imagrad.errors import EncoderError, UnsupportedOperationError
 
 IMAGES = torch.rand(11, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -56,3 +57,69 @@ def test_what_is_held_goes_with_its_images(monkeypatch):
     scales = torch.arange(1.0, 12.0)[:, None]
     maps = imagrad.saliency(lambda images, scale: images.flatten(1) * scale, IMAGES, held=(scales,)).maps
     assert torch.allclose(maps.flatten(1), scales.expand(11, 16))
+
+
+class Sized(nn.Module):
+    """A dense network that asks for the number of images after its first product."""
+
+    def __init__(self, way):
+        super().__init__()
+        torch.manual_seed(2)
+        self.first, self.second, self.way = nn.Linear(16, 20), nn.Linear(20, 3), way
+        self.requires_grad_(False)
+
+    def forward(self, images):
+        count = images.shape[0]
+        hidden = torch.relu(self.first(images.reshape(count, -1)))
+        if self.way == "view":
+            return self.second(hidden.view(count, 20))
+        if self.way == "zeros":
+            return self.second(hidden) + torch.zeros(count, 3)
+        return self.second(hidden) + torch.ones(1, 3).expand(count, 3)
+
+
+@pytest.mark.parametrize("way", ["view", "zeros", "expand"])
+@pytest.mark.parametrize("how", [{}, {"batch_size": 7}, {"certify": "none"}])
+def test_sizes_that_a_network_asks_for_are_those_of_the_part(monkeypatch, way, how):
+    net = Sized(way).eval()
+    expected = torch.func.vmap(torch.func.jacrev(lambda image: net(image[None])[0]))(IMAGES).norm(dim=1)
+    monkeypatch.setattr(blocks, "_TOGETHER", 2 * 20)
+    assert torch.allclose(imagrad.saliency(net, IMAGES, **how).maps, expected, atol=1e-6)
+    assert torch.allclose(imagrad.jacobian(net, IMAGES).norm(dim=1), expected, atol=1e-6)
+
+
+class Several(nn.Module):
+    """Takes no single image."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = Counting().net
+
+    def forward(self, images):
+        if images.shape[0] == 1:
+            raise ValueError("a single image")
+        return self.net(images)
+
+
+def test_an_encoder_that_takes_no_single_image_is_given_more(monkeypatch):
+    expected = imagrad.saliency(Counting().net, IMAGES).maps
+    for together in (20, 40):
+        monkeypatch.setattr(blocks, "_TOGETHER", together)
+        assert torch.allclose(imagrad.saliency(Several().eval(), IMAGES).maps, expected)
+
+
+def test_what_is_unknown_is_said_after_a_few_images():
+    class Unknown(Counting):
+        def forward(self, images):
+            return torch.special.zeta(2 + super().forward(images).abs(), 2.0)
+
+    net = Unknown().eval()
+    with pytest.raises(UnsupportedOperationError, match="zeta"):
+        imagrad.saliency(net, IMAGES)
+    assert net.seen == [4]
+
+
+def test_an_error_speaks_of_the_batch_that_was_given():
+    net = nn.Sequential(nn.Linear(3, 2)).eval()
+    with pytest.raises(EncoderError, match=r"take a tensor of shape \(11, 1, 4, 4\)"):
+        imagrad.saliency(net, IMAGES)

@@ -491,3 +491,19 @@ def test_a_certificate_is_plain_data():
     certificate = imagrad.certify(NETWORKS[torch.float32], photos())
     assert all(isinstance(check, Check) and isinstance(check.count, int) for check in certificate.checks)
     assert not any(isinstance(value, torch.Tensor) for value in vars(certificate).values())
+
+
+@pytest.mark.parametrize(("largest", "entries"), [(16, 8), (15, 4)])
+def test_a_very_large_network_has_fewer_entries_computed_anew(monkeypatch, largest, entries):
+    """Which is a matter of its size alone, not of the memory that may be used."""
+    monkeypatch.setattr(certified, "_LARGE", largest)
+    net, images = nn.Sequential(nn.Flatten(), nn.Linear(16, 3), nn.ReLU()).eval(), torch.rand(3, 4, 4)
+    for budget in (None, 1000):
+        (check,) = (
+            check
+            for check in imagrad.certify(net, images, memory_budget=budget).checks
+            if check.name.startswith("map entries")
+        )
+        assert check.count == 3 * 16, "all images are looked at, when asked for"
+        sampled = imagrad.saliency(net, images, memory_budget=budget).certificate.checks
+        assert [check.count for check in sampled if check.name.startswith("map entries")] == [entries]

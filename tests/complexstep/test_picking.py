@@ -27,6 +27,21 @@ def places_of(values, windows):
     return F.max_pool2d(values, kernel, stride, padding, dilation, ceil, return_indices=True)[1]
 
 
+@pytest.mark.parametrize("windows", WINDOWS, ids=str)
+def test_where_nothing_is_transposed_it_is_a_plain_gather(windows, monkeypatch):
+    """Which costs less than an operation of our own, under vmap above all; a transpose has its own, also in no_grad."""
+    values, several = images(2, 3, 9, 8), images(4, 2, 3, 9, 8, seed=1)
+    places = places_of(values, windows)
+    expected = torch.stack([gathered(one, places, 2) for one in several])
+    calls = []
+    monkeypatch.setattr(picking._Pick, "apply", lambda *how: calls.append(how) or gathered(how[0], how[1], 2))
+    with torch.no_grad():
+        assert torch.equal(torch.vmap(lambda one: picked(one, places, windows))(several), expected)
+        assert not calls
+        torch.func.vjp(lambda one: picked(one, places, windows), values)
+    assert len(calls) == 1
+
+
 @pytest.mark.parametrize("order", ORDERS, ids=str)
 @pytest.mark.parametrize("windows", WINDOWS, ids=str)
 def test_it_picks_and_its_transpose_puts_back(windows, order):

@@ -25,7 +25,8 @@ from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.program import Program, bind
 from imagrad.complexstep.selection import Latents, Selection, select, select_features
-from imagrad.errors import ImagradError, InputError
+from imagrad.complexstep.tracing import Graph
+from imagrad.errors import EncoderError, ImageError, InputError
 
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
@@ -149,9 +150,8 @@ def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, 
     points = batch.to(program.device, program.dtype)
     task = Task(program, points, _moved(held, points), options.settings, batched=True)
     opening = taken_apart(task)
-    whole = task if opening is None else opening.rest()  # its product is not computed twice
     with torch.no_grad():
-        codes, ties = _codes_and_ties(whole)
+        codes, ties = _codes_and_ties(task, opening)
         check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
         check_independence(exact, points, task.held)
     if options.settings.kinks == "raise":
@@ -164,21 +164,29 @@ def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, 
 def _own_codes(
     encoder: Function, program: Program, batch: torch.Tensor, held: Sequence[torch.Tensor], options: Options
 ) -> torch.Tensor:
-    """Run the encoder itself, on as many images together as it is asked to take, or on fewer."""
-    parts = _parts(program, batch, *held) if options.batch_size == "auto" else [(batch, *held)]
-    return torch.cat([plain_codes(encoder, part, tuple(others), options.output) for part, *others in parts])
+    """Run the encoder itself, on as many images together as it is asked to take; on fewer if that is for us to say."""
+    if options.batch_size == "auto":
+        with suppress(EncoderError):  # it may not take so few; the whole batch tells what is wrong
+            parts = (tuple(x[part] for x in (batch, *held)) for part in _parts(len(batch), program, program.graph))
+            return torch.cat([plain_codes(encoder, some, tuple(others), options.output) for some, *others in parts])
+    return plain_codes(encoder, batch, tuple(held), options.output)
 
 
-def _codes_and_ties(task: Task) -> tuple[torch.Tensor, Counter[str]]:
-    """Return the codes and the kinks hit exactly."""
-    codes, ties = zip(*(task.program.ties(*part) for part in _parts(task.program, task.point, *task.held)), strict=True)
+def _codes_and_ties(task: Task, opening: FirstProduct | None) -> tuple[torch.Tensor, Counter[str]]:
+    """Return the codes and the kinks hit exactly; the product that the network begins with is not computed twice."""
+    graph = task.program.graph if opening is None else opening.opening.rest
+    parts = _parts(len(task.point), task.program, graph)
+    tasks = [task.at(part) if opening is None else opening.rest(part) for part in parts]
+    codes, ties = zip(*(some.program.ties(some.point, *some.held) for some in tasks), strict=True)
     return torch.cat(codes), sum(ties, Counter[str]())
 
 
-def _parts(program: Program, *tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Cut a block into parts that are encoded together, if the program takes any number of images."""
-    at_once = len(tensors[0]) if program.batch is not None else max(1, _TOGETHER // max(program.graph.sizes))
-    yield from zip(*(tensor.split(at_once) for tensor in tensors), strict=True)
+def _parts(images: int, program: Program, graph: Graph) -> list[slice]:
+    """Say which images of a block are encoded together: equal parts, of a program that takes any number of images."""
+    fit = max(1, _TOGETHER // max(graph.sizes))
+    count = -(-images // fit) if program.batch is None and program.device.type == "cpu" else 1
+    at_once = -(-images // count)
+    return [slice(begin, begin + at_once) for begin in range(0, images, at_once)]
 
 
 def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
@@ -192,7 +200,7 @@ def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options)
     A few images are enough, but for a network, or a trace, that takes one number of images alone.
     """
     if len(batch) > _TRACED:
-        with suppress(ImagradError):  # the whole batch tells what is wrong
+        with suppress(EncoderError, ImageError):  # the whole batch tells what is wrong
             found = _traced_with(encoder, batch[:_TRACED], tuple(x[:_TRACED] for x in held), options)
             if found.program.batch is None:
                 return found

@@ -20,7 +20,7 @@ Reduce = Callable[[torch.Tensor], torch.Tensor]
 CERTIFY = ("sample", "full", "none")
 
 _FEWEST, _MOST = 8, 64
-_FEWEST_LARGE, _LARGE = 4, 2**15  # of a network whose largest tensor has more numbers
+_FEWEST_LARGE, _LARGE = 4, 43_690  # of a network whose largest tensor has more numbers: each takes long
 _SHARE = 400  # one entry for so many passes that the maps cost
 _EACH = 16  # entries of every image, when all are asked for
 _LOOKED_AT = 2  # images at which the engine is compared along random directions
