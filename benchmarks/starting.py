@@ -31,6 +31,13 @@ imagrad.saliency(other, torch.rand(1, 1, 28, 28), certify="none"); mark()
 imagrad.saliency(other, torch.rand(1, 1, 28, 28)); mark()
 print(json.dumps([after - before for before, after in zip(marks, marks[1:])]))
 """
+EXPORT = """
+import gc, json, sys, time, torch
+if sys.argv[1:] == ["off"]: gc.disable()
+begin = time.perf_counter()
+import torch.export._trace
+print(json.dumps([time.perf_counter() - begin]))
+"""
 COMPILED = """
 import json, time, torch, imagrad
 from torch import nn
@@ -64,6 +71,8 @@ def main() -> None:
     runs = [_seconds(MAPS) for _ in range(options.repeats)]
     medians = {"import imagrad": statistics.median(imports)}
     medians |= {name: statistics.median(run[k] for run in runs) for k, name in enumerate(NAMES) if name}
+    for name, collection in (("what torch.export imports", "on"), ("... garbage collection put off", "off")):
+        medians[name] = statistics.median(_seconds(EXPORT, collection)[0] for _ in range(options.repeats))
     compiled = [_seconds(COMPILED) for _ in range(options.repeats)]
     medians |= {name: statistics.median(run[k] for run in compiled) for k, name in enumerate(FIRST)}
     medians["a fresh process to its first map"] = statistics.median(run[0] + run[1] for run in runs)
@@ -72,9 +81,10 @@ def main() -> None:
     print(f"written to {write(RESULTS, 'starting', found)}", file=sys.stderr)
 
 
-def _seconds(code: str) -> list[float]:
+def _seconds(code: str, *arguments: str) -> list[float]:
     """Run code in a fresh process; return what it prints."""
-    return json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
+    command = [sys.executable, "-c", code, *arguments]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
 if __name__ == "__main__":

@@ -97,12 +97,16 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return metadata.version("imagrad")
-    home = "imagrad.complexstep" if name == "complexstep" else _HOMES.get(name)
-    if home is not None:
-        with uncollected() if home not in modules else nullcontext():
-            module = import_module(home)
-        return module if name == "complexstep" else getattr(module, name)
+    if name == "complexstep":
+        return _imported("imagrad.complexstep")
+    if name in _HOMES:
+        return getattr(_imported(_HOMES[name]), name)
     raise AttributeError(f"module 'imagrad' has no attribute {name!r}")
+
+
+def _imported(home: str) -> Any:
+    with uncollected() if home not in modules else nullcontext():
+        return import_module(home)
 
 
 def __dir__() -> list[str]:

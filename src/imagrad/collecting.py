@@ -16,8 +16,8 @@ _inside: list[bool] = []
 def uncollected() -> Generator[None]:
     """Put garbage collection off: while modules are imported it looks time and again through all that there is.
 
-    What uses a thousand new modules, such as torch.export, starts a sixth sooner. The last of several threads that
-    are inside switches it on again; who has switched it off before keeps it off.
+    What uses a thousand new modules, such as torch.export, starts sooner (`benchmarks/starting.py`). The last of
+    several threads that are inside switches it on again; who has switched it off before keeps it off.
     """
     with _LOCK:
         _inside.append(_inside[0] if _inside else gc.isenabled())

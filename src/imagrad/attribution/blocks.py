@@ -25,7 +25,7 @@ from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.program import Program, bind
 from imagrad.complexstep.selection import Latents, Selection, select, select_features
-from imagrad.complexstep.tracing import Graph
+from imagrad.complexstep.tracing import Graph, equal_parts
 from imagrad.errors import EncoderError, ImageError, InputError
 
 Progress = Callable[[int], None]
@@ -68,7 +68,7 @@ class Options:
     def size_of_blocks(self, images: int, largest: int) -> int:
         """Return how many of some images to take at a time: as many each time, if it is for us to say."""
         most = self.images_at_once(largest)
-        return -(-images // -(-images // most)) if self.batch_size == "auto" else most
+        return equal_parts(images, most) if self.batch_size == "auto" else most
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _own_codes(
     """Run the encoder itself, on as many images together as it is asked to take; on fewer if that is for us to say."""
     if options.batch_size == "auto":
         with suppress(EncoderError):  # it may not take so few; the whole batch tells what is wrong
-            parts = (tuple(x[part] for x in (batch, *held)) for part in _parts(len(batch), program, program.graph))
+            parts = (tuple(x[part] for x in (batch, *held)) for part in _parts(program.graph, batch))
             return torch.cat([plain_codes(encoder, some, tuple(others), options.output) for some, *others in parts])
     return plain_codes(encoder, batch, tuple(held), options.output)
 
@@ -175,18 +175,15 @@ def _own_codes(
 def _codes_and_ties(task: Task, opening: FirstProduct | None) -> tuple[torch.Tensor, Counter[str]]:
     """Return the codes and the kinks hit exactly; the product that the network begins with is not computed twice."""
     graph = task.program.graph if opening is None else opening.opening.rest
-    parts = _parts(len(task.point), task.program, graph)
+    parts = _parts(graph, task.point)
     tasks = [task.at(part) if opening is None else opening.rest(part) for part in parts]
     codes, ties = zip(*(some.program.ties(some.point, *some.held) for some in tasks), strict=True)
     return torch.cat(codes), sum(ties, Counter[str]())
 
 
-def _parts(images: int, program: Program, graph: Graph) -> list[slice]:
-    """Say which images of a block are encoded together: equal parts, of a program that takes any number of images."""
-    fit = max(1, _TOGETHER // max(graph.sizes))
-    count = -(-images // fit) if program.batch is None and program.device.type == "cpu" else 1
-    at_once = -(-images // count)
-    return [slice(begin, begin + at_once) for begin in range(0, images, at_once)]
+def _parts(graph: Graph, images: torch.Tensor) -> list[slice]:
+    """Say which images of a block are encoded together; on an accelerator, all."""
+    return graph.parts(len(images), _TOGETHER) if images.device.type == "cpu" else [slice(None)]
 
 
 def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:

@@ -55,6 +55,11 @@ def named_modules_of(function: Any) -> dict[str, nn.Module]:
     return {f"module_{k}": module for k, module in enumerate(modules_of(function))}
 
 
+def attribute_at(root: Any, path: str) -> Any:
+    """Return the attribute that a dotted path leads to."""
+    return functools.reduce(getattr, path.split("."), root)
+
+
 def modules_of(function: Any) -> list[nn.Module]:
     """List the modules that a function uses: itself, its owner, those in its closure, its globals or its arguments."""
     if isinstance(function, nn.Module):

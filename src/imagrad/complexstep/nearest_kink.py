@@ -28,8 +28,7 @@ def nearest_kink(
     """
     parts = [(point, *held)]
     if program.batch is None:
-        at_once = max(1, _NUMBERS // max(program.graph.sizes))
-        parts = list(zip(*(tensor.split(at_once) for tensor in parts[0]), strict=True))
+        parts = [tuple(x[part] for x in parts[0]) for part in program.graph.parts(len(point), _NUMBERS)]
     found = [_nearest(program, inputs, generator) for inputs in parts]
     return min((distance for distance in found if distance is not None), default=None)
 

@@ -6,13 +6,12 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, cast
 
 import torch
 from torch import fx, nn
 
-from imagrad.complexstep.functions import Function, named_modules_of
+from imagrad.complexstep.functions import Function, attribute_at, named_modules_of
 from imagrad.complexstep.number import Lifted, Poison, lifted_among
 from imagrad.complexstep.rules import RULES
 from imagrad.complexstep.tracing import Graph, Place, Step
@@ -81,11 +80,13 @@ class Program:
 
         Returns what the program returns, or a node's value, and goes no further.
         """
-        given = {**self.constants, **dict(zip(self.graph.inputs, inputs, strict=True))}
+        given = dict(zip(self.graph.inputs, inputs, strict=True))
         values: list[Any] = [None] * len(self.graph.steps)
         for k, step in enumerate(self.graph.steps):
             if step.node.name in given:
-                values[k] = in_type(given[step.node.name], self.dtype)
+                values[k] = given[step.node.name]
+            elif step.node.name in self.constants:
+                values[k] = in_type(self.constants[step.node.name], self.dtype)
             elif step.node.op == "output":
                 found = resolved(step.arguments[0], values)
                 return found[0] if isinstance(found, list | tuple) else found
@@ -193,8 +194,8 @@ def _folded(program: Program) -> dict[str, Any]:
 
 
 def _weight(modules: dict[str, nn.Module], path: str) -> Any:
-    first, *others = path.split(".")
-    return reduce(getattr, others, modules[first])
+    first, _, rest = path.partition(".")
+    return attribute_at(modules[first], rest)
 
 
 def in_type(value: Any, dtype: torch.dtype) -> Any:

@@ -23,7 +23,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from imagrad.collecting import uncollected
 from imagrad.complexstep import refusals
-from imagrad.complexstep.functions import Function, Output, Traced
+from imagrad.complexstep.functions import Function, Output, Traced, attribute_at
 from imagrad.complexstep.number import flat
 from imagrad.complexstep.rules import RULES
 from imagrad.errors import EncoderError, ExportError, ImagradError
@@ -96,6 +96,12 @@ class Graph:
         """Return the same operations as a function of what one of them gives; it has no recordings as yet."""
         return replace(self, inputs=(node.name, *self.inputs[1:]), recorded={}, derived={})
 
+    def parts(self, samples: int, numbers: int) -> list[slice]:
+        """Cut a batch into equal parts whose largest tensor has so many numbers; of one batch size: not at all."""
+        most = samples if self.batch is not None else max(1, numbers // max(self.sizes))
+        at_once = equal_parts(samples, most)
+        return [slice(begin, begin + at_once) for begin in range(0, samples, at_once)]
+
     @property
     def output_shape(self) -> torch.Size:
         """The shape of what it returns, for the examples that it was traced with."""
@@ -141,6 +147,11 @@ class Graph:
         values = flat([node.meta.get("val") for node in self.reached])
         shapes = [value.shape for value in values if isinstance(value, torch.Tensor)]
         return tuple(prod(1 if isinstance(size, torch.SymInt) else size for size in shape) for shape in shapes) or (1,)
+
+
+def equal_parts(samples: int, most: int) -> int:
+    """Return how many samples to take at a time, at most so many, but as many each time."""
+    return -(-samples // -(-samples // most))
 
 
 def _with_places(arguments: Any, places: dict[fx.Node, Place]) -> Any:
@@ -190,7 +201,7 @@ def record(function: Function, examples: Sequence[torch.Tensor]) -> Graph:
             "an encoder must not change its state while it runs; this one writes to a tensor it is given."
         )
     names = tuple(node.name for node in nodes if node.op == "placeholder")
-    constants = {node.name: _attribute(module, str(node.target)) for node in nodes if node.op == "get_attr"}
+    constants = {node.name: attribute_at(module, str(node.target)) for node in nodes if node.op == "get_attr"}
     graph = Graph(nodes, names, {}, constants, (*examples[0].shape, 1)[0])
     refusals.refuse_random(graph.nodes)
     refusals.refuse_unsupported(list(graph.reached), function)
@@ -205,12 +216,6 @@ def _pure_rewrites(count: int) -> tuple[tuple[str, Any, Callable[..., Any]], ...
 
 def _is_in_place(operation: Any) -> bool:
     return isinstance(operation, OpOverload) and operation._schema.is_mutable  # pyright: ignore[reportPrivateUsage]  # no other way
-
-
-def _attribute(module: Any, path: str) -> Any:
-    for name in path.split("."):
-        module = getattr(module, name)
-    return module
 
 
 def _export(function: Function, examples: list[torch.Tensor], output: Output, *, dynamic: bool) -> Graph:

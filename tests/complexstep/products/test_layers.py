@@ -68,7 +68,7 @@ def test_links_are_slopes_and_places():
     """Of max pooling over a ReLU: the pixel that torch's own pooling picks, where it is above zero."""
     task, net = task_of(pooled)
     layers = layers_of(task.program.graph)
-    found = link(task, layers, links.begun(layers, len(task.point), task.point.dtype))
+    found = link(task, layers, links.all_tangents(layers, len(task.point), task.point.dtype))
     with torch.no_grad():
         given = net[0](images())
         values, picked = F.max_pool2d(given.relu(), 2, return_indices=True)

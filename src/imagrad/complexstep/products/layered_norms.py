@@ -7,7 +7,7 @@ import torch
 from imagrad.complexstep.engines import checked_finite
 from imagrad.complexstep.products import pull_kernel
 from imagrad.complexstep.products.layered_task import LayeredTask, Seeds, last_rows, seeds_of
-from imagrad.complexstep.products.links import Link, Linked, begun, link
+from imagrad.complexstep.products.links import Link, Linked, all_tangents, link
 from imagrad.complexstep.products.plan import Plan, plan_of
 from imagrad.complexstep.products.totals import COMBINED
 from imagrad.complexstep.reductions import Norm
@@ -24,17 +24,17 @@ def norms_of_layers(
     None, too, where what one thread needs does not fit into the memory that may be used.
     """
     task, plans = layered.task, dict[int, Plan]()
-    at_once = max(1, _NUMBERS // max(task.program.graph.sizes)) if task.program.batch is None else len(task.point)
     last, tangents = last_rows(layered, selection), list[torch.Tensor]()
     found: list[torch.Tensor] = []
-    for begin in range(0, len(task.point), at_once):
-        part = task.at(slice(begin, begin + at_once))
+    parts = task.program.graph.parts(len(task.point), _NUMBERS)
+    for images in parts:
+        part = task.at(images)
         if not tangents or tangents[0].shape[1] != len(part.point):
-            tangents = begun(layered.layers, len(part.point), part.point.dtype)
+            tangents = all_tangents(layered.layers, len(part.point), part.point.dtype)
         linked = link(part, layered.layers, tangents)
         if linked is None:
             return None
-        if begin + at_once >= len(task.point):  # they were the last
+        if images is parts[-1]:
             tangents.clear()
         totals: list[torch.Tensor] = []
         for seeds in seeds_of(layered, part, linked, selection, last):

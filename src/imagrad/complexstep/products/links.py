@@ -61,7 +61,7 @@ def ordered(numbers: torch.Tensor, channels: int, leading: int) -> torch.Tensor:
     return moved.reshape(*numbers.shape[:leading], -1)
 
 
-def begun(layers: Layers, images: int, dtype: torch.dtype) -> list[torch.Tensor]:
+def all_tangents(layers: Layers, images: int, dtype: torch.dtype) -> list[torch.Tensor]:
     """Return the tangents of all layers' results for so many images, whichever these are."""
     most = max(layer.shape.numel() for layer in layers.all)
     count = _HIGH if most <= _BASE else _HIGH + 1
