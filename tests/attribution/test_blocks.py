@@ -52,6 +52,14 @@ def test_ties_of_all_parts_are_counted(monkeypatch, together):
     assert result.ties == {"aten.relu.default": 28}
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 5])
+@pytest.mark.parametrize("dtype", [None, torch.float64])
+def test_ties_are_counted_of_what_was_traced_with_too(count, dtype):
+    net = nn.Sequential(nn.Flatten(), nn.ReLU())
+    for _ in range(2):  # traced, and known
+        assert imagrad.saliency(net, torch.zeros(count, 2, 2), dtype=dtype).ties == {"aten.relu.default": 4 * count}
+
+
 def test_what_is_held_goes_with_its_images(monkeypatch):
     monkeypatch.setattr(blocks, "_TOGETHER", 1)
     scales = torch.arange(1.0, 12.0)[:, None]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import imagrad
+from imagrad.attribution import blocks, encoders
 from imagrad.attribution.saliency import NORMS
 from imagrad.complexstep import literal_jacobian
 from imagrad.errors import (
@@ -393,6 +394,35 @@ def after_the_first(x):
 def test_any_mixing_of_the_batch_is_refused(images, encoder):
     with pytest.raises(EncoderError, match="the code of an image must depend on that image alone; that of image"):
         imagrad.saliency(encoder, images)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        lambda x: x.flatten(1) + 0.1 * x.flatten(1).flip(0),
+        lambda x: x.flatten(1) + 5e-5 * torch.tanh(x.flatten(1).sum(0, keepdim=True)),
+        lambda x: 1e-5 * (x - x.mean(0, keepdim=True)).flatten(1),
+    ],
+)
+def test_one_image_alone_is_tried_in_company(images, encoder, dtype):
+    with pytest.raises(EncoderError, match="must depend on that image alone; that of image 0 changes by"):
+        imagrad.saliency(encoder, images[:1].to(dtype))
+
+
+@pytest.mark.parametrize(("count", "often"), [(1, 0), (2, 1)])
+def test_one_image_whose_code_is_kept_needs_no_float64(autoencoder, images, monkeypatch, count, often):
+    asked = []
+    plain = blocks.check_independence
+    monkeypatch.setattr(blocks, "check_independence", lambda *args: asked.append(1) or plain(*args))
+    imagrad.saliency(autoencoder.encode, images[:count].float(), certify="none", dtype=torch.float32)
+    assert len(asked) == often
+
+
+def test_what_rounding_alone_changes_in_company_is_decided_in_float64(images, monkeypatch):
+    monkeypatch.setattr(encoders, "_ROUNDING", -1.0)  # as if a kernel had chosen another order
+    maps = imagrad.saliency(lambda x: x.flatten(1) * 3, images[:1], certify="none").maps
+    assert torch.allclose(maps, torch.full_like(maps, 3))
 
 
 def test_a_network_of_one_batch_size_that_does_not_mix(images):

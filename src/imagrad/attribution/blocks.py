@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 
@@ -15,12 +16,14 @@ from imagrad.attribution.encoders import (
     batches_of,
     check_eval_mode,
     check_independence,
+    keeps_its_code,
     plain_codes,
 )
 from imagrad.complexstep.cache import check_trace, distance, program_of
 from imagrad.complexstep.derivatives import refuse_ties
 from imagrad.complexstep.engines import Task
 from imagrad.complexstep.functions import Function, Output
+from imagrad.complexstep.norms import is_small
 from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
 from imagrad.complexstep.program import Program, bind
@@ -81,9 +84,8 @@ class Block:
     """The encoder's own, (n, q)."""
     task: Task
     opening: FirstProduct | None
-    """The task taken apart at the product that the network begins with, if it does."""
-    exact: Program
-    """The same program in float64."""
+    """The task taken apart at the product that the network begins with, if it does, and if the block is large."""
+    traced: Traced
     ties: Counter[str]
     selection: Selection
     features: torch.Tensor
@@ -92,6 +94,11 @@ class Block:
     def dtype(self) -> torch.dtype:
         """The type of the results."""
         return self.task.settings.type_for(self.images.dtype)
+
+    @property
+    def exact(self) -> Program:
+        """The same program in float64."""
+        return self.traced.exact
 
     @property
     def engine(self) -> str:
@@ -103,7 +110,7 @@ class Block:
         point = images.to(self.task.point.device, torch.float64)
         budget = min(_EXACT_BUDGET, self.task.settings.budget(point.device))
         settings = replace(self.task.settings, engine="complex", memory_budget=budget)
-        return Task(self.exact, point, _moved(held, point), settings, batched=True)
+        return Task(self.traced.exact, point, _moved(held, point), settings, batched=True)
 
     @property
     def exact_at_once(self) -> int:
@@ -114,51 +121,67 @@ class Block:
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
     check_eval_mode(encoder)
-    traced: _Traced | None = None
+    traced: Traced | None = None
     for part, others in batches_of(images, options.held, options.images_at_once):
-        known: torch.Tensor | None = None
+        known: _Encoded | None = None
         if traced is None or traced.program.batch not in (None, len(part)):
             traced = _trace(encoder, part, others, options)
-            known = traced.codes
-            budget = options.settings.budget(traced.program.device)  # asked once: what is free is read from files
-            options = replace(options, settings=replace(options.settings, usual_budget=budget))
+            known = traced.first
         largest = max(traced.program.graph.sizes)
         at_once = options.size_of_blocks(len(part), largest) if traced.program.batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
-            own = known if known is not None and len(known) == len(batch) == len(part) else None
-            own = _own_codes(encoder, traced.program, batch, held, options) if own is None else own
-            yield _block(batch, tuple(held), own, traced, options)
+            encoded = known if known is not None and len(known.own) == len(batch) == len(part) else None
+            encoded = encoded or _Encoded(_own_codes(encoder, traced.program, batch, held, options))
+            yield _block(batch, tuple(held), encoded, traced, options)
             if options.progress is not None:
                 options.progress(len(batch))
 
 
 @dataclass(frozen=True)
-class _Traced:
+class _Encoded:
+    """What is known of some images."""
+
+    own: torch.Tensor
+    """Their codes by the encoder itself."""
+    found: tuple[torch.Tensor, Counter[str]] | None = None
+    """Their codes by the program, and the kinks hit exactly, if it has already been run."""
+
+
+@dataclass(frozen=True)
+class Traced:
     """What tracing an encoder has given."""
 
+    encoder: Function
     program: Program
     """In the type that is computed in."""
-    exact: Program
-    """In float64."""
-    codes: torch.Tensor
-    """The encoder's own, of the images that it was traced with."""
+    first: _Encoded
+    """The images that it was traced with."""
+
+    @cached_property
+    def exact(self) -> Program:
+        """The same program in float64."""
+        program = self.program
+        if program.dtype == torch.float64:
+            return program
+        return bind(program.graph, self.encoder, torch.float64, program.device, is_for_checks=True)
 
 
-def _block(batch: torch.Tensor, held: Held, own: torch.Tensor, traced: _Traced, options: Options) -> Block:
-    """Check some images, whose codes are the encoder's own, and make them ready."""
-    program, exact = traced.program, traced.exact
+def _block(batch: torch.Tensor, held: Held, encoded: _Encoded, traced: Traced, options: Options) -> Block:
+    """Check some images and make them ready."""
+    program, own = traced.program, encoded.own
     points = batch.to(program.device, program.dtype)
     task = Task(program, points, _moved(held, points), options.settings, batched=True)
-    opening = taken_apart(task)
-    with torch.no_grad():
-        codes, ties = _codes_and_ties(task, opening)
-        check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
-        check_independence(exact, points, task.held)
-    if options.settings.kinks == "raise":
-        refuse_ties(ties)
     selection = select(options.latents, own[0].numel(), points.device)
     features = select_features(options.features, batch.shape[1:]).to(points.device)
-    return Block(batch, held, own.flatten(1), task, opening, exact, ties, selection, features)
+    opening = None if is_small(len(batch), features, selection) else taken_apart(task)
+    with torch.no_grad():
+        codes, ties = encoded.found or _codes_and_ties(task, opening)
+        check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
+        if not (len(batch) == 1 and keeps_its_code(program, points, task.held, codes)):
+            check_independence(traced.exact, points, task.held)
+    if options.settings.kinks == "raise":
+        refuse_ties(ties)
+    return Block(batch, held, own.flatten(1), task, opening, traced, ties, selection, features)
 
 
 def _own_codes(
@@ -191,7 +214,7 @@ def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
     return max(first, second, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> _Traced:
+def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> Traced:
     """Trace the encoder.
 
     A few images are enough, but for a network, or a trace, that takes one number of images alone.
@@ -204,19 +227,18 @@ def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options)
     return _traced_with(encoder, batch, held, options)
 
 
-def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> _Traced:
+def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> Traced:
     """Trace the encoder with these images."""
     own = plain_codes(encoder, batch, held, options.output)
     asked = options.settings.computing_type_for(batch.dtype)
     dtype = asked if options.settings.dtype is not None else torch.promote_types(asked, own.dtype)
     device = torch.device(options.device or batch.device)
-    checked = program_of(encoder, (batch, *held), own, batched=True, output=options.output)
-    is_as_it_is = (checked.dtype, checked.device) == (dtype, device)
-    program = checked if is_as_it_is else bind(checked.graph, encoder, dtype, device)
-    exact = (
-        program if dtype == torch.float64 else bind(checked.graph, encoder, torch.float64, device, is_for_checks=True)
-    )
-    return _Traced(program, exact, own)
+    compared = program_of(encoder, (batch, *held), own, batched=True, output=options.output)
+    program = compared.program
+    found = (compared.value, compared.ties)
+    if (program.dtype, program.device) != (dtype, device):
+        program, found = bind(program.graph, encoder, dtype, device), None
+    return Traced(encoder, program, _Encoded(own, found))
 
 
 def _moved(held: Held, points: torch.Tensor) -> Held:

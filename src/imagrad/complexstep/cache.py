@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,6 +32,17 @@ class _Known:
 
 
 _KNOWN: WeakKeyDictionary[Any, dict[Any, _Known]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A program that has been compared with its function."""
+
+    program: Program
+    value: torch.Tensor
+    """What it gives for the examples."""
+    ties: Counter[str]
+    """How often they stand exactly at a kink, by operation."""
 
 
 class StaleGraphError(Exception):
@@ -63,7 +75,7 @@ def remembered(
 
 def program_of(
     function: Function, examples: Sequence[torch.Tensor], own: torch.Tensor, *, batched: bool, output: Output = None
-) -> Program:
+) -> Compared:
     """Return the program of `function` for tensors shaped like `examples`, in the type of `own` and where that is.
 
     `own` is what the function itself returns for them. A remembered graph that now gives something else is traced
@@ -76,14 +88,14 @@ def program_of(
     if known is not None:
         limit = max(_SLACK * known.off, _UNITS * torch.finfo(own.dtype).eps)
         program = bind(known.graph, function, own.dtype, own.device)
-        if _distance(program, examples, own) <= limit:
-            return program
+        compared, off = _compared(program, examples, own)
+        if off <= limit:
+            return compared
     graph = export(function, examples, batched=batched, output=output)
-    program = bind(graph, function, own.dtype, own.device)
-    off = _distance(program, examples, own)
+    compared, off = _compared(bind(graph, function, own.dtype, own.device), examples, own)
     check_trace(off, own.dtype)
     shelf[key] = _Known(graph, off)
-    return program
+    return compared
 
 
 def _shelf(anchor: Any) -> dict[Any, _Known]:
@@ -106,11 +118,12 @@ def _key(function: Function, examples: Sequence[torch.Tensor], batched: bool, ou
     )
 
 
-def _distance(program: Program, examples: Sequence[torch.Tensor], own: torch.Tensor) -> float:
-    """How far a program is from what its function returns, relative to its largest."""
+def _compared(program: Program, examples: Sequence[torch.Tensor], own: torch.Tensor) -> tuple[Compared, float]:
+    """Run a program; also say how far it is from what its function returns, relative to its largest."""
     with torch.no_grad():
-        found = program.run_real(*(x.detach().to(own.dtype) if x.is_floating_point() else x for x in examples))
-    return distance(found, own) if found.shape == own.shape else float("inf")
+        found, ties = program.ties(*(x.detach().to(own.dtype) if x.is_floating_point() else x for x in examples))
+    off = distance(found, own) if found.shape == own.shape else float("inf")
+    return Compared(program, found, ties), off
 
 
 def distance(found: torch.Tensor, own: torch.Tensor) -> float:

@@ -141,7 +141,7 @@ def prepare(function: Function, point: torch.Tensor, settings: Settings, output:
         )
     if settings.differentiable:
         refuse_lost_parameters(function, point, output)
-    program = program_of(function, (point,), own, batched=False, output=output)
+    program = program_of(function, (point,), own, batched=False, output=output).program
     if settings.differentiable or (dtype, point.device) != (program.dtype, program.device):
         differentiable = settings.differentiable
         program = bind(program.graph, function, dtype, point.device, differentiable=differentiable)

@@ -35,7 +35,7 @@ def norms_of_columns(
         blocks = (selection.of(flat_codes(columns)) for columns in column_blocks(task, features))
         return norm.finish(torch.cat([norm.along(block, -1) for block in blocks]).T)  # of (k, n)
     images = len(task.point) if task.batched else 1
-    if len(selection.indices) * images * len(features) <= _FEW:
+    if is_small(images, features, selection):
         rows = torch.cat(list(_weighed(task, features, selection)))
         return norm.finish(checked_finite(norm.along(rows, 0)))
     if opening is not None:
@@ -45,6 +45,11 @@ def norms_of_columns(
     if found is not None:
         return found
     return _added_up(_rows(task, features, selection), task.point.new_zeros(images, len(features)), norm)
+
+
+def is_small(images: int, features: torch.Tensor, selection: Selection) -> bool:
+    """Say whether the Jacobians of some images are small enough to be held, which needs no other way."""
+    return len(selection.indices) * images * len(features) <= _FEW
 
 
 def _rows(task: Task, features: torch.Tensor, selection: Selection) -> Iterator[torch.Tensor]:

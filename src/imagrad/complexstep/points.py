@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ ONE_SIDED = ("right", "left", "mean")
 
 _SHARE = 4  # of the free memory, one part in so many
 _LARGEST_BUDGET = 2**26  # more at once is slower: it leaves the caches
+_A_WHILE = 1.0  # seconds, for which what is free is taken to stay so: it is read from files
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,6 @@ class Settings:
     """Bytes that the perturbations under way may take; default: a quarter of the free memory, at most 64 MiB."""
     differentiable: bool = False
     """Keep the result connected to the point and to the network's parameters, so that gradients reach them."""
-    usual_budget: int | None = None
-    """What the default has been found to be: what is free is read from files, once is enough."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -87,8 +88,16 @@ class Settings:
 
     def budget(self, device: torch.device) -> int:
         """Return the bytes that perturbations may take on the device."""
-        known = self.memory_budget or self.usual_budget
-        return known or min(_LARGEST_BUDGET, max(1, free_memory(device) // _SHARE))
+        return self.memory_budget or min(_LARGEST_BUDGET, max(1, _lately_free(device) // _SHARE))
+
+
+def _lately_free(device: torch.device) -> int:
+    return _free_while(device, int(time.monotonic() / _A_WHILE))
+
+
+@lru_cache(maxsize=1)
+def _free_while(device: torch.device, _: int) -> int:
+    return free_memory(device)
 
 
 def free_memory(device: torch.device) -> int:

@@ -19,6 +19,8 @@ from imagrad.errors import UnsupportedOperationError
 
 _RESHAPING = ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")  # if memory allows it
 
+_WHOLE = frozenset((int, float, bool, type(None)))  # what arguments mostly are, but for tensors
+
 _MANY = 2**20  # weights, of which one does not want another copy
 
 Watch = Callable[[fx.Node, torch.Tensor], None]
@@ -68,7 +70,7 @@ class Program:
         found: Counter[str] = Counter()
 
         def watch(node: fx.Node, gap: torch.Tensor) -> None:
-            found[str(node.target)] += int((gap == 0).sum())
+            found[str(node.target)] += int(torch.count_nonzero(gap == 0))
 
         return self.run_real(point, *held, watch=watch), +found
 
@@ -92,7 +94,7 @@ class Program:
                 return found[0] if isinstance(found, list | tuple) else found
             else:
                 arguments = [resolved(argument, values) for argument in step.arguments]
-                options = {name: resolved(option, values) for name, option in step.options.items()}
+                options = step.options and {name: resolved(option, values) for name, option in step.options.items()}
                 values[k] = apply(step, arguments, self.placed(options))
                 if step.node is until:
                     return values[k]
@@ -131,7 +133,7 @@ class Program:
 
     def apply_native(self, step: Step, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         """Run torch's own kernel, in the type that is computed in also where the traced code asks for another."""
-        dtype = kwargs.get("dtype")
+        dtype = kwargs.get("dtype") if kwargs else None
         if isinstance(dtype, torch.dtype) and dtype.is_floating_point:
             kwargs = {**kwargs, "dtype": self.dtype}
         if step.name in _RESHAPING:  # what is computed here may lie in memory in another order than was traced
@@ -144,6 +146,8 @@ def resolved(argument: Any, values: list[Any]) -> Any:
     kind = type(argument)
     if kind is Place:
         return values[argument.index]
+    if kind in _WHOLE:
+        return argument
     if issubclass(kind, list | tuple):
         return [resolved(inner, values) for inner in argument]
     if kind is slice:
@@ -200,8 +204,6 @@ def _weight(modules: dict[str, nn.Module], path: str) -> Any:
 
 def in_type(value: Any, dtype: torch.dtype) -> Any:
     """Convert floating-point tensors, also in tuples; anything else stays what it is."""
-    if isinstance(value, tuple | list):
-        return tuple(in_type(inner, dtype) for inner in value)
-    if not isinstance(value, torch.Tensor) or value.dtype == dtype or not value.is_floating_point():
-        return value
-    return value.to(dtype)
+    if isinstance(value, torch.Tensor):
+        return value if value.dtype == dtype or not value.is_floating_point() else value.to(dtype)
+    return tuple(in_type(inner, dtype) for inner in value) if isinstance(value, tuple | list) else value

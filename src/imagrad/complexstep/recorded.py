@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.graph import CodeGen
 
 if TYPE_CHECKING:
     from imagrad.complexstep.engines import Task
@@ -33,7 +34,7 @@ def replay(task: Task, compute: Compute, directions: torch.Tensor) -> Any:
     if run is None:
         return compute(task, directions)
     with torch.no_grad():
-        return run(task.point, list(task.held), list(tensors.values()), directions)
+        return run(task.point, *task.held, *tensors.values(), directions)
 
 
 def _recording(
@@ -53,16 +54,20 @@ def _recording(
 def _record(
     task: Task, compute: Compute, directions: torch.Tensor, tensors: dict[str, torch.Tensor]
 ) -> Callable[..., Any] | None:
-    def whole(point: torch.Tensor, held: list[torch.Tensor], weights: list[torch.Tensor], along: torch.Tensor) -> Any:
+    count = len(task.held)
+
+    def whole(point: torch.Tensor, *others: torch.Tensor) -> Any:
+        held, weights, along = others[:count], others[count:-1], others[-1]
         constants = {**task.program.constants, **dict(zip(tensors, weights, strict=True))}
         program = replace(task.program, constants=constants)
-        return compute(replace(task, program=program, point=point, held=tuple(held)), along)
+        return compute(replace(task, program=program, point=point, held=held), along)
 
     try:
         with torch.no_grad():
-            module = make_fx(whole)(task.point, list(task.held), list(tensors.values()), directions)
+            module = make_fx(whole)(task.point, *task.held, *tensors.values(), directions)
     except Exception:  # a rule that looks at values cannot be recorded; it is run step by step, which is only slower
         return None
     module.graph.eliminate_dead_code()
+    module.graph.set_codegen(CodeGen())  # takes and returns tensors as they are, and need not take trees apart
     module.recompile()
-    return module
+    return module.forward

@@ -68,7 +68,7 @@ class Contraction:
             example = images[:1].expand(_EXPORT_BATCH, *images.shape[1:]).clone()
             with torch.no_grad():
                 own = encode(example)
-            self._graph = program_of(encode, (example,), own, batched=True).graph
+            self._graph = program_of(encode, (example,), own, batched=True).program.graph
         program = bind(self._graph, encode, images.dtype, images.device, differentiable=True)
         settings = Settings(engine="forward" if self.how == "probes" else "auto", differentiable=True)
         return Task(program, images, (), settings, batched=True)
