@@ -6,7 +6,7 @@ Names are imported when they are first used, so that `import imagrad` is quick a
 from __future__ import annotations
 
 from contextlib import nullcontext
-from importlib import import_module, metadata
+from importlib import import_module
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +96,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return metadata.version("imagrad")
+        return import_module("importlib.metadata").version("imagrad")  # slower to import than all else here
     if name == "complexstep":
         return _imported("imagrad.complexstep")
     if name in _HOMES:
