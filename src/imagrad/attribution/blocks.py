@@ -25,19 +25,19 @@ from imagrad.complexstep.engines import Task
 from imagrad.complexstep.functions import Function, Output
 from imagrad.complexstep.norms import is_small
 from imagrad.complexstep.points import Settings, check_device
-from imagrad.complexstep.products.first_product import FirstProduct, taken_apart
+from imagrad.complexstep.products.first_product import FirstProduct, rest_of, taken_apart
 from imagrad.complexstep.program import Program, bind
 from imagrad.complexstep.selection import Latents, Selection, select, select_features
-from imagrad.complexstep.tracing import Graph, equal_parts
+from imagrad.complexstep.tracing import equal_parts
 from imagrad.errors import EncoderError, ImageError, InputError
 
 Progress = Callable[[int], None]
 """Called with the number of images that have just been finished."""
 
 _TRACED = 4  # images
-_MOST_IMAGES = 1024  # in a block, if it is for us to say
 _EXACT_BUDGET = 2**22  # bytes, of what is computed anew: little of it is
-_MOST_NUMBERS = 2**20  # of the largest tensor of a block
+_MOST_GIVEN = 2**21  # numbers of the images of a block
+_MOST_NUMBERS = 2**20  # of the largest tensor that is computed of them, but for a first product
 _TOGETHER = 2**18  # ... of the images that are encoded together: these stay in the processor's cache
 
 
@@ -53,6 +53,8 @@ class Options:
     progress: Progress | None = None
     output: Output = None
     held: Held = ()
+    most_images: int = 1024
+    """In a block, if it is for us to say."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -62,16 +64,20 @@ class Options:
         if not whole and self.batch_size != "auto":
             raise InputError(f'`batch_size` must be a positive whole number or "auto"; got {self.batch_size!r}.')
 
-    def images_at_once(self, largest: int) -> int:
-        """Return the most images in a block, of each of which the largest tensor has so many numbers."""
+    def images_at_once(self, features: int) -> int:
+        """Return the most images of so many features in a block."""
         if self.batch_size == "auto":
-            return max(1, min(_MOST_IMAGES, _MOST_NUMBERS // largest))
+            return max(1, min(self.most_images, _MOST_GIVEN // features))
         return int(self.batch_size)
 
     def size_of_blocks(self, images: int, largest: int) -> int:
-        """Return how many of some images to take at a time: as many each time, if it is for us to say."""
-        most = self.images_at_once(largest)
-        return equal_parts(images, most) if self.batch_size == "auto" else most
+        """Return how many of some images to take at a time, of each of which the largest tensor has so many numbers.
+
+        As many each time, if it is for us to say.
+        """
+        if self.batch_size == "auto":
+            return equal_parts(images, max(1, min(self.most_images, _MOST_NUMBERS // largest)))
+        return int(self.batch_size)
 
 
 @dataclass(frozen=True)
@@ -127,7 +133,7 @@ def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[B
         if traced is None or traced.program.batch not in (None, len(part)):
             traced = _trace(encoder, part, others, options)
             known = traced.first
-        largest = max(traced.program.graph.sizes)
+        largest = max(rest_of(traced.program.graph).sizes)
         at_once = options.size_of_blocks(len(part), largest) if traced.program.batch is None else len(part)
         for batch, *held in zip(*(tensor.split(at_once) for tensor in (part, *others)), strict=True):
             encoded = known if known is not None and len(known.own) == len(batch) == len(part) else None
@@ -190,23 +196,22 @@ def _own_codes(
     """Run the encoder itself, on as many images together as it is asked to take; on fewer if that is for us to say."""
     if options.batch_size == "auto":
         with suppress(EncoderError):  # it may not take so few; the whole batch tells what is wrong
-            parts = (tuple(x[part] for x in (batch, *held)) for part in _parts(program.graph, batch))
+            parts = (tuple(x[part] for x in (batch, *held)) for part in _parts(program, batch))
             return torch.cat([plain_codes(encoder, some, tuple(others), options.output) for some, *others in parts])
     return plain_codes(encoder, batch, tuple(held), options.output)
 
 
 def _codes_and_ties(task: Task, opening: FirstProduct | None) -> tuple[torch.Tensor, Counter[str]]:
     """Return the codes and the kinks hit exactly; the product that the network begins with is not computed twice."""
-    graph = task.program.graph if opening is None else opening.opening.rest
-    parts = _parts(graph, task.point)
+    parts = _parts(task.program, task.point)
     tasks = [task.at(part) if opening is None else opening.rest(part) for part in parts]
     codes, ties = zip(*(some.program.ties(some.point, *some.held) for some in tasks), strict=True)
     return torch.cat(codes), sum(ties, Counter[str]())
 
 
-def _parts(graph: Graph, images: torch.Tensor) -> list[slice]:
+def _parts(program: Program, images: torch.Tensor) -> list[slice]:
     """Say which images of a block are encoded together; on an accelerator, all."""
-    return graph.parts(len(images), _TOGETHER) if images.device.type == "cpu" else [slice(None)]
+    return rest_of(program.graph).parts(len(images), _TOGETHER) if images.device.type == "cpu" else [slice(None)]
 
 
 def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:

@@ -20,6 +20,9 @@ from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.selection import Latents, spread
 
 
+_MOST_IMAGES = 2048  # in a block: of maps more go together than of Jacobians
+
+
 def saliency(
     encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad", latents: Latents = None,
     features: torch.Tensor | None = None, norm: str = "l2", dtype: torch.dtype | None = None,
@@ -89,7 +92,7 @@ def saliency(
 def _found(encoder: Function, images: Images, options: Options, norm: str) -> _Found:
     """Compute the maps of all images."""
     found = _Found()
-    for block in blocks_of(encoder, images, options):
+    for block in blocks_of(encoder, images, replace(options, most_images=_MOST_IMAGES)):
         found.add(block, norm)
     return found
 

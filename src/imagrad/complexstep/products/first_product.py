@@ -130,6 +130,12 @@ class Opening:
         return found
 
 
+def rest_of(graph: Graph) -> Graph:
+    """Return the part of a graph that follows the product that it begins with; all of it where it begins otherwise."""
+    opening = _opening_of(graph)
+    return graph if opening is None else opening.rest
+
+
 def _opening_of(graph: Graph) -> Opening | None:
     """Find the first product of a graph, once."""
     if _opening_of not in graph.derived:

@@ -18,7 +18,7 @@ from imagrad.complexstep.selection import Selection
 AddUp = Callable[[Iterable[torch.Tensor]], torch.Tensor]
 """Parts of B, (some latents, n, hidden), one after the other -> what the rows of B W add up to, (n, features)."""
 
-_IMAGES = 256
+_IMAGES = 512
 """Images whose rows are added up at a time: of more, sums leave the cache, and fewer hidden units are dead in all."""
 
 
