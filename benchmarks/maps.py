@@ -33,7 +33,7 @@ from map_ways import COMPETITORS, REFERENCE, Competitor
 RESULTS = Path(__file__).parent / "results"
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}  # of the largest norm
 _SHARE_OF_IMAGES = 0.95
-_LONG = 10.0  # seconds: what takes longer is called but once to find its best size
+_LONG = 10.0  # seconds: of what takes longer only the best size is called a second time
 
 
 def main() -> None:
@@ -151,8 +151,9 @@ class _Tried:
 
 
 def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> _Tried | str:
-    """Find which of its sizes a competitor is fastest with; return its best call, or why it cannot."""
+    """Find which of its sizes a competitor is fastest with; return its call, not the first, or why it cannot."""
     found: dict[int, _Tried] = {}
+    called_once: set[int] = set()
     refusal = ""
     for size in entry.sizes:
         if size > 2 * len(images) and size != entry.sizes[-1] and entry.of_images:
@@ -164,10 +165,15 @@ def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> _Tr
                 break
             found[size] = tried
             if tried.seconds > _LONG:
+                called_once.add(size)
                 break
         if size in found and found[size].seconds > 2 * min(one.seconds for one in found.values()):
             break
-    return min(found.values(), key=lambda one: one.seconds) if found else refusal
+    if not found:
+        return refusal
+    best = min(found.values(), key=lambda one: one.seconds)
+    again = _try(partial(_run, problem, entry, images, best.size), best.size) if best.size in called_once else best
+    return best if isinstance(again, str) else again
 
 
 def _try(run: Run, size: int) -> _Tried | str:

@@ -91,6 +91,23 @@ def test_the_best_size_is_taken_and_what_does_not_fit_is_left_out(modules, probl
     assert modules[3]._best_size(problem, refused, problem.images) == "NotImplementedError: does not fit"
 
 
+def test_what_takes_long_is_called_again_at_its_best_size_alone(modules, problem, monkeypatch):
+    """A first call holds what a process loads once: its memory says nothing."""
+    import time
+
+    called = []
+
+    def run(problem, images, size):
+        called.append(size)
+        time.sleep(0.05 if size == 3 else 0)
+        return images
+
+    monkeypatch.setattr(modules[3], "_LONG", 0.0)
+    entry = modules[2].Competitor(run, (3, 1), of_images=False)
+    assert modules[3]._best_size(problem, entry, problem.images).size == 1
+    assert called == [3, 1, 1]
+
+
 def test_the_table_has_ratios_to_imagrad_and_to_the_floor(modules):
     record = {
         "milliseconds": {"imagrad": 2.0, "loop of autograd.grad": 5.0}, "floor": 1.0, "off": {"imagrad": 0.0},

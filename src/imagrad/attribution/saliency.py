@@ -125,7 +125,8 @@ class _Found:
     def result(self, norm: str) -> SaliencyResult:
         """Put it together, as yet without a certificate."""
         settings = self.last.task.settings
-        maps, codes, images = (_joined(parts) for parts in (self.maps, self.codes, self.images))
+        maps = self.maps.pop() if len(self.maps) == 1 else _joined(self.maps)  # these are ours: no copy is needed
+        codes, images = _joined(self.codes), _joined(self.images)
         return SaliencyResult(
             maps, codes, images, self.last.engine, norm, settings.step if settings.engine == "complex" else 0.0,
             settings.kinks, dict(self.ties), None,
