@@ -19,7 +19,6 @@ from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
 from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.selection import Latents, spread
 
-
 _MOST_IMAGES = 2048  # in a block: of maps more go together than of Jacobians
 
 
