@@ -151,29 +151,29 @@ class _Tried:
 
 
 def _best_size(problem: Problem, entry: Competitor, images: torch.Tensor) -> _Tried | str:
-    """Find which of its sizes a competitor is fastest with; return its call, not the first, or why it cannot."""
+    """Find which of its sizes a competitor is fastest with; return a second call with it, or why it cannot."""
     found: dict[int, _Tried] = {}
     called_once: set[int] = set()
     refusal = ""
     for size in entry.sizes:
         if size > 2 * len(images) and size != entry.sizes[-1] and entry.of_images:
             continue
-        for _ in range(2):  # the first call compiles, traces, and touches new memory
-            tried = _try(partial(_run, problem, entry, images, size), size)
-            if isinstance(tried, str):
-                refusal = tried
-                break
-            found[size] = tried
-            if tried.seconds > _LONG:
-                called_once.add(size)
-                break
-        if size in found and found[size].seconds > 2 * min(one.seconds for one in found.values()):
+        run = partial(_run, problem, entry, images, size)
+        tried = _try(run, size)  # the first call compiles, traces, and touches new memory
+        if isinstance(tried, _Tried) and tried.seconds > _LONG:
+            called_once.add(size)
+        elif isinstance(tried, _Tried):
+            tried = _try(run, size)
+        if isinstance(tried, str):
+            refusal = tried
+            continue
+        found[size] = tried
+        if tried.seconds > 2 * min(one.seconds for one in found.values()):
             break
     if not found:
         return refusal
     best = min(found.values(), key=lambda one: one.seconds)
-    again = _try(partial(_run, problem, entry, images, best.size), best.size) if best.size in called_once else best
-    return best if isinstance(again, str) else again
+    return _try(partial(_run, problem, entry, images, best.size), best.size) if best.size in called_once else best
 
 
 def _try(run: Run, size: int) -> _Tried | str:

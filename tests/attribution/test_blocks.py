@@ -6,6 +6,9 @@ from torch import nn
 
 import imagrad
 from imagrad.attribution import blocks
+from imagrad.attribution.blocks import Options
+from imagrad.complexstep import norms
+from imagrad.complexstep.products.first_product import Opening
 from imagrad.errors import EncoderError, UnsupportedOperationError
 
 IMAGES = torch.rand(11, 1, 4, 4, generator=torch.Generator().manual_seed(0))
@@ -65,6 +68,24 @@ def test_what_is_held_goes_with_its_images(monkeypatch):
     scales = torch.arange(1.0, 12.0)[:, None]
     maps = imagrad.saliency(lambda images, scale: images.flatten(1) * scale, IMAGES, held=(scales,)).maps
     assert torch.allclose(maps.flatten(1), scales.expand(11, 16))
+
+
+@pytest.mark.parametrize("count", [1, 4, 5])
+def test_what_is_taken_apart_is_compared_with_the_encoder(monkeypatch, count):
+    """Also for the images that it was traced with, whose codes by the whole program are known."""
+    plain = Opening.value
+    monkeypatch.setattr(norms, "_FEW", 0)
+    monkeypatch.setattr(Opening, "value", lambda *args: plain(*args) - 0.3)
+    with pytest.raises(EncoderError, match="the traced network must give the codes that the network gives"):
+        imagrad.saliency(Counting().eval(), IMAGES[:count], engine="transpose", certify="none")
+
+
+@pytest.mark.parametrize(
+    ("are_maps", "features", "expected"), [(False, 784, 1024), (True, 784, 2048), (False, 12288, 85)]
+)
+def test_more_images_of_maps_than_of_jacobians_go_together(are_maps, features, expected):
+    assert Options(are_maps=are_maps).images_at_once(features) == expected
+    assert Options(are_maps=are_maps, batch_size=7).images_at_once(features) == 7
 
 
 class Sized(nn.Module):

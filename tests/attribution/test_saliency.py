@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import imagrad
-from imagrad.attribution import blocks, encoders
+from imagrad.attribution import blocks
 from imagrad.attribution.saliency import NORMS
 from imagrad.complexstep import literal_jacobian
 from imagrad.errors import (
@@ -410,19 +410,35 @@ def test_one_image_alone_is_tried_in_company(images, encoder, dtype):
         imagrad.saliency(encoder, images[:1].to(dtype))
 
 
-@pytest.mark.parametrize(("count", "often"), [(1, 0), (2, 1)])
-def test_one_image_whose_code_is_kept_needs_no_float64(autoencoder, images, monkeypatch, count, often):
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_its_operations_show_to_go_image_by_image_is_not_tried(autoencoder, images, monkeypatch, count):
     asked = []
     plain = blocks.check_independence
     monkeypatch.setattr(blocks, "check_independence", lambda *args: asked.append(1) or plain(*args))
-    imagrad.saliency(autoencoder.encode, images[:count].float(), certify="none", dtype=torch.float32)
-    assert len(asked) == often
+    imagrad.saliency(autoencoder.encode, images[:count].float(), certify="none")
+    assert not asked
+    imagrad.saliency(lambda x: x.flatten(1).cumsum(1), images[:count], certify="none")
+    assert asked == [1]
 
 
-def test_what_rounding_alone_changes_in_company_is_decided_in_float64(images, monkeypatch):
-    monkeypatch.setattr(encoders, "_ROUNDING", -1.0)  # as if a kernel had chosen another order
-    maps = imagrad.saliency(lambda x: x.flatten(1) * 3, images[:1], certify="none").maps
-    assert torch.allclose(maps, torch.full_like(maps, 3))
+@pytest.mark.parametrize("call", [imagrad.saliency, imagrad.jacobian])
+def test_mixing_that_larger_codes_hide_in_float32_is_refused(call):
+    a, b = torch.randn(2, 16, 4, generator=torch.Generator().manual_seed(3))
+
+    def encoder(x):
+        mixed = x.flatten(1) @ b
+        return torch.cat([x.flatten(1) @ a * 100 + 1e4, 1e-2 * (mixed - mixed.mean(0, keepdim=True))], 1)
+
+    with pytest.raises(EncoderError, match="must depend on that image alone"):
+        call(encoder, torch.rand(1, 1, 4, 4, generator=torch.Generator().manual_seed(4)))
+
+
+@pytest.mark.parametrize("engine", ["forward", "transpose", "complex"])
+@pytest.mark.parametrize("count", [1, 5])
+def test_maps_lie_in_memory_image_after_image(images, engine, count):
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten()).double().eval().requires_grad_(False)
+    maps = imagrad.saliency(net, images.double()[:1].expand(count, -1, -1, -1), engine=engine).maps
+    assert maps.is_contiguous()
 
 
 def test_a_network_of_one_batch_size_that_does_not_mix(images):

@@ -16,13 +16,13 @@ from imagrad.attribution.encoders import (
     batches_of,
     check_eval_mode,
     check_independence,
-    keeps_its_code,
     plain_codes,
 )
 from imagrad.complexstep.cache import check_trace, distance, program_of
 from imagrad.complexstep.derivatives import refuse_ties
 from imagrad.complexstep.engines import Task
 from imagrad.complexstep.functions import Function, Output
+from imagrad.complexstep.image_by_image import is_image_by_image
 from imagrad.complexstep.norms import is_small
 from imagrad.complexstep.points import Settings, check_device
 from imagrad.complexstep.products.first_product import FirstProduct, rest_of, taken_apart
@@ -36,14 +36,14 @@ Progress = Callable[[int], None]
 
 _TRACED = 4  # images
 _EXACT_BUDGET = 2**22  # bytes, of what is computed anew: little of it is
-_MOST_GIVEN = 2**21  # numbers of the images of a block
-_MOST_NUMBERS = 2**20  # of the largest tensor that is computed of them, but for a first product
-_TOGETHER = 2**18  # ... of the images that are encoded together: these stay in the processor's cache
+_MOST_IMAGES = 1024  # in a block, if it is for us to say
+_MOST_NUMBERS = 2**20  # of the images of a block, and of the largest tensor that is computed after a first product
+_TOGETHER = 2**18  # of that tensor, for the images that are encoded together: it stays in the processor's cache
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a data set is explained; the keywords of `saliency` and `jacobian`, which explain them."""
+    """How a data set is explained: by the keywords of `saliency` and `jacobian`, which explain them."""
 
     settings: Settings = field(default_factory=Settings)
     latents: Latents = None
@@ -53,8 +53,8 @@ class Options:
     progress: Progress | None = None
     output: Output = None
     held: Held = ()
-    most_images: int = 1024
-    """In a block, if it is for us to say."""
+    are_maps: bool = False
+    """Whether no more than maps are made: of twice as many images at a time, if it is for us to say."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
@@ -67,7 +67,7 @@ class Options:
     def images_at_once(self, features: int) -> int:
         """Return the most images of so many features in a block."""
         if self.batch_size == "auto":
-            return max(1, min(self.most_images, _MOST_GIVEN // features))
+            return max(1, min(self._more * _MOST_IMAGES, self._more * _MOST_NUMBERS // features))
         return int(self.batch_size)
 
     def size_of_blocks(self, images: int, largest: int) -> int:
@@ -76,8 +76,12 @@ class Options:
         As many each time, if it is for us to say.
         """
         if self.batch_size == "auto":
-            return equal_parts(images, max(1, min(self.most_images, _MOST_NUMBERS // largest)))
+            return equal_parts(images, max(1, min(self._more * _MOST_IMAGES, _MOST_NUMBERS // largest)))
         return int(self.batch_size)
+
+    @property
+    def _more(self) -> int:
+        return 2 if self.are_maps else 1
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Block:
     task: Task
     opening: FirstProduct | None
     """The task taken apart at the product that the network begins with, if it does, and if the block is large."""
-    traced: Traced
+    traced: TracedEncoder
     ties: Counter[str]
     selection: Selection
     features: torch.Tensor
@@ -116,7 +120,7 @@ class Block:
         point = images.to(self.task.point.device, torch.float64)
         budget = min(_EXACT_BUDGET, self.task.settings.budget(point.device))
         settings = replace(self.task.settings, engine="complex", memory_budget=budget)
-        return Task(self.traced.exact, point, _moved(held, point), settings, batched=True)
+        return Task(self.exact, point, _moved(held, point), settings, batched=True)
 
     @property
     def exact_at_once(self) -> int:
@@ -127,7 +131,7 @@ class Block:
 def blocks_of(encoder: Function, images: Images, options: Options) -> Iterator[Block]:
     """Yield the images in blocks, each checked: codes by the program must be the encoder's own."""
     check_eval_mode(encoder)
-    traced: Traced | None = None
+    traced: TracedEncoder | None = None
     for part, others in batches_of(images, options.held, options.images_at_once):
         known: _Encoded | None = None
         if traced is None or traced.program.batch not in (None, len(part)):
@@ -149,12 +153,12 @@ class _Encoded:
 
     own: torch.Tensor
     """Their codes by the encoder itself."""
-    found: tuple[torch.Tensor, Counter[str]] | None = None
-    """Their codes by the program, and the kinks hit exactly, if it has already been run."""
+    by_program: tuple[torch.Tensor, Counter[str]] | None = None
+    """Their codes by the program as a whole, and the kinks hit exactly, if it has already been run."""
 
 
 @dataclass(frozen=True)
-class Traced:
+class TracedEncoder:
     """What tracing an encoder has given."""
 
     encoder: Function
@@ -172,18 +176,20 @@ class Traced:
         return bind(program.graph, self.encoder, torch.float64, program.device, is_for_checks=True)
 
 
-def _block(batch: torch.Tensor, held: Held, encoded: _Encoded, traced: Traced, options: Options) -> Block:
+def _block(batch: torch.Tensor, held: Held, encoded: _Encoded, traced: TracedEncoder, options: Options) -> Block:
     """Check some images and make them ready."""
     program, own = traced.program, encoded.own
     points = batch.to(program.device, program.dtype)
     task = Task(program, points, _moved(held, points), options.settings, batched=True)
     selection = select(options.latents, own[0].numel(), points.device)
     features = select_features(options.features, batch.shape[1:]).to(points.device)
-    opening = None if is_small(len(batch), features, selection) else taken_apart(task)
+    has_rows = not task.chooses_forward(len(features), len(selection.indices))
+    opening = taken_apart(task) if has_rows and not is_small(len(batch), features, selection) else None
+    known = encoded.by_program if opening is None else None  # what is taken apart is compared with the encoder itself
     with torch.no_grad():
-        codes, ties = encoded.found or _codes_and_ties(task, opening)
+        codes, ties = known or _codes_and_ties(task, opening)
         check_trace(distance(codes.to(own.device), own), _coarser(own.dtype, program.dtype))
-        if not (len(batch) == 1 and keeps_its_code(program, points, task.held, codes)):
+        if not is_image_by_image(program.graph):
             check_independence(traced.exact, points, task.held)
     if options.settings.kinks == "raise":
         refuse_ties(ties)
@@ -219,7 +225,7 @@ def _coarser(first: torch.dtype, second: torch.dtype) -> torch.dtype:
     return max(first, second, key=lambda dtype: torch.finfo(dtype).eps)
 
 
-def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> Traced:
+def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> TracedEncoder:
     """Trace the encoder.
 
     A few images are enough, but for a network, or a trace, that takes one number of images alone.
@@ -232,7 +238,7 @@ def _trace(encoder: Function, batch: torch.Tensor, held: Held, options: Options)
     return _traced_with(encoder, batch, held, options)
 
 
-def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> Traced:
+def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Options) -> TracedEncoder:
     """Trace the encoder with these images."""
     own = plain_codes(encoder, batch, held, options.output)
     asked = options.settings.computing_type_for(batch.dtype)
@@ -240,10 +246,9 @@ def _traced_with(encoder: Function, batch: torch.Tensor, held: Held, options: Op
     device = torch.device(options.device or batch.device)
     compared = program_of(encoder, (batch, *held), own, batched=True, output=options.output)
     program = compared.program
-    found = (compared.value, compared.ties)
-    if (program.dtype, program.device) != (dtype, device):
-        program, found = bind(program.graph, encoder, dtype, device), None
-    return Traced(encoder, program, _Encoded(own, found))
+    if (program.dtype, program.device) == (dtype, device):
+        return TracedEncoder(encoder, program, _Encoded(own, (compared.value, compared.ties)))
+    return TracedEncoder(encoder, bind(program.graph, encoder, dtype, device), _Encoded(own))
 
 
 def _moved(held: Held, points: torch.Tensor) -> Held:

@@ -18,7 +18,6 @@ Held = tuple[torch.Tensor, ...]
 """Further inputs of an encoder, one row an image, that are not perturbed."""
 
 _INDEPENDENCE = 1e-9  # of the largest code: in float64, far above rounding and far below any real dependence
-_ROUNDING = 16.0  # units: kernels choose their order by the number of images
 _SMALLEST_SCALE = 1e-6  # codes below it are compared as if they were of this size: they may be rounding themselves
 
 
@@ -97,19 +96,6 @@ def plain_codes(encoder: Function, images: torch.Tensor, held: Held, output: Out
             "Look at the weights, and at the scale of the images."
         )
     return codes
-
-
-def keeps_its_code(program: Program, image: torch.Tensor, held: Held, code: torch.Tensor) -> bool:
-    """Say whether one image has, but for rounding, the same code together with a darker copy as alone.
-
-    Quicker than `check_independence`, which decides where this says no.
-    """
-    if program.batch is not None:
-        return False
-    together = program.run_real(torch.cat([image, 0.5 * image]), *(torch.cat([x, x]) for x in held))
-    scale = max(float(code.abs().max()), _SMALLEST_SCALE)
-    off = float((together[0] - code[0]).abs().max())
-    return off <= _ROUNDING * torch.finfo(program.dtype).eps * scale
 
 
 def check_independence(program: Program, images: torch.Tensor, held: Held) -> None:

@@ -19,8 +19,6 @@ from imagrad.complexstep.points import DEFAULT_STEP, Settings, check_choice
 from imagrad.complexstep.reductions import NORMS
 from imagrad.complexstep.selection import Latents, spread
 
-_MOST_IMAGES = 2048  # in a block: of maps more go together than of Jacobians
-
 
 def saliency(
     encoder: Function, images: Images, *, engine: str = "auto", kinks: str = "ad", latents: Latents = None,
@@ -80,7 +78,7 @@ def saliency(
     """
     check_choice("certify", certify, CERTIFY)
     settings = Settings(engine, step, kinks, dtype, memory_budget)
-    options = Options(settings, latents, features, batch_size, device, progress, output, held)
+    options = Options(settings, latents, features, batch_size, device, progress, output, held, are_maps=True)
     found = _found(encoder, images, options, norm)
     result = found.result(norm)
     if certify == "none":
@@ -91,7 +89,7 @@ def saliency(
 def _found(encoder: Function, images: Images, options: Options, norm: str) -> _Found:
     """Compute the maps of all images."""
     found = _Found()
-    for block in blocks_of(encoder, images, replace(options, most_images=_MOST_IMAGES)):
+    for block in blocks_of(encoder, images, options):
         found.add(block, norm)
     return found
 
@@ -124,7 +122,7 @@ class _Found:
     def result(self, norm: str) -> SaliencyResult:
         """Put it together, as yet without a certificate."""
         settings = self.last.task.settings
-        maps = self.maps.pop() if len(self.maps) == 1 else _joined(self.maps)  # these are ours: no copy is needed
+        maps = self.maps.pop().contiguous() if len(self.maps) == 1 else _joined(self.maps)  # ours: need no copy
         codes, images = _joined(self.codes), _joined(self.images)
         return SaliencyResult(
             maps, codes, images, self.last.engine, norm, settings.step if settings.engine == "complex" else 0.0,
@@ -157,7 +155,7 @@ def certify(
     Takes what `saliency` takes and raises what it raises, except for a certificate that fails.
     """
     settings = Settings(engine, step, kinks, dtype, memory_budget)
-    options = Options(settings, latents, features, batch_size, device, progress, output, held)
+    options = Options(settings, latents, features, batch_size, device, progress, output, held, are_maps=True)
     found = _found(encoder, images, options, norm)
     return found.certificate(found.result(norm), options, seed, full=True)
 

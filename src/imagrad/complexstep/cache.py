@@ -42,7 +42,7 @@ class Compared:
     value: torch.Tensor
     """What it gives for the examples."""
     ties: Counter[str]
-    """How often they stand exactly at a kink, by operation."""
+    """How often samples of a batch stand exactly at a kink, by operation; of one point they are not counted."""
 
 
 class StaleGraphError(Exception):
@@ -88,11 +88,11 @@ def program_of(
     if known is not None:
         limit = max(_SLACK * known.off, _UNITS * torch.finfo(own.dtype).eps)
         program = bind(known.graph, function, own.dtype, own.device)
-        compared, off = _compared(program, examples, own)
+        compared, off = _compared(program, examples, own, batched)
         if off <= limit:
             return compared
     graph = export(function, examples, batched=batched, output=output)
-    compared, off = _compared(bind(graph, function, own.dtype, own.device), examples, own)
+    compared, off = _compared(bind(graph, function, own.dtype, own.device), examples, own, batched)
     check_trace(off, own.dtype)
     shelf[key] = _Known(graph, off)
     return compared
@@ -118,10 +118,13 @@ def _key(function: Function, examples: Sequence[torch.Tensor], batched: bool, ou
     )
 
 
-def _compared(program: Program, examples: Sequence[torch.Tensor], own: torch.Tensor) -> tuple[Compared, float]:
+def _compared(
+    program: Program, examples: Sequence[torch.Tensor], own: torch.Tensor, batched: bool
+) -> tuple[Compared, float]:
     """Run a program; also say how far it is from what its function returns, relative to its largest."""
+    points = [x.detach().to(own.dtype) if x.is_floating_point() else x for x in examples]
     with torch.no_grad():
-        found, ties = program.ties(*(x.detach().to(own.dtype) if x.is_floating_point() else x for x in examples))
+        found, ties = program.ties(*points) if batched else (program.run_real(*points), Counter[str]())
     off = distance(found, own) if found.shape == own.shape else float("inf")
     return Compared(program, found, ties), off
 

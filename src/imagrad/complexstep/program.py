@@ -19,7 +19,7 @@ from imagrad.errors import UnsupportedOperationError
 
 _RESHAPING = ("aten.view.default", "aten._unsafe_view.default", "aten._reshape_alias.default")  # if memory allows it
 
-_WHOLE = frozenset((int, float, bool, type(None)))  # what arguments mostly are, but for tensors
+_PLAIN = frozenset((int, float, bool, type(None)))  # arguments that hold no others
 
 _MANY = 2**20  # weights, of which one does not want another copy
 
@@ -146,7 +146,7 @@ def resolved(argument: Any, values: list[Any]) -> Any:
     kind = type(argument)
     if kind is Place:
         return values[argument.index]
-    if kind in _WHOLE:
+    if kind in _PLAIN:
         return argument
     if issubclass(kind, list | tuple):
         return [resolved(inner, values) for inner in argument]
