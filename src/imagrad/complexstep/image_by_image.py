@@ -22,9 +22,7 @@ def is_image_by_image(graph: Graph) -> bool:
     The first axis of the inputs counts samples, any number of them. False says nothing: most operations are not known
     here.
     """
-    if is_image_by_image not in graph.derived:
-        graph.derived[is_image_by_image] = graph.batch is None and _goes_through(graph)
-    return graph.derived[is_image_by_image]
+    return graph.batch is None and graph.once(_goes_through)
 
 
 def _goes_through(graph: Graph) -> bool:

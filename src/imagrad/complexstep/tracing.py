@@ -96,6 +96,12 @@ class Graph:
         """Return the same operations as a function of what one of them gives; it has no recordings as yet."""
         return replace(self, inputs=(node.name, *self.inputs[1:]), recorded={}, derived={})
 
+    def once(self, find: Callable[[Graph], Any]) -> Any:
+        """Return what a function finds out about the graph, asked but the first time."""
+        if find not in self.derived:
+            self.derived[find] = find(self)
+        return self.derived[find]
+
     def parts(self, samples: int, numbers: int) -> list[slice]:
         """Cut a batch into equal parts whose largest tensor has so many numbers; of one batch size: not at all."""
         most = samples if self.batch is not None else max(1, numbers // max(self.sizes))

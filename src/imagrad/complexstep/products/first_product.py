@@ -138,9 +138,7 @@ def rest_of(graph: Graph) -> Graph:
 
 def _opening_of(graph: Graph) -> Opening | None:
     """Find the first product of a graph, once."""
-    if _opening_of not in graph.derived:
-        graph.derived[_opening_of] = _find_opening(graph)
-    return graph.derived[_opening_of]
+    return graph.once(_find_opening)
 
 
 def _find_opening(graph: Graph) -> Opening | None:

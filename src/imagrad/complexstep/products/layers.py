@@ -95,9 +95,7 @@ class Layers:
 
 def layers_of(graph: Graph) -> Layers | None:
     """Take a graph apart, once; None where it has no convolution that can be taken out."""
-    if layers_of not in graph.derived:
-        graph.derived[layers_of] = _find_layers(graph)
-    return graph.derived[layers_of]
+    return graph.once(_find_layers)
 
 
 def _find_layers(graph: Graph) -> Layers | None:
